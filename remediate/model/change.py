@@ -1,0 +1,130 @@
+"""Candidates, plans, what devices can do, and the journal's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, NewType, Protocol
+
+from remediate.model.base import Name, Value
+from remediate.model.rule import Intent, Rule
+from remediate.model.verdict import Expectation
+
+#: Names one push of one change on one device; it is on the device while the change is provisional.
+Token = NewType("Token", str)
+
+
+class Section(Value):
+    """Our entries for one PACS and one control on a device; ``previous`` is None where there were none."""
+
+    intent: Intent
+    rules: tuple[Rule, ...]
+    previous: tuple[Rule, ...] | None = None
+
+
+class Candidate(Value):
+    """What is to be loaded on one device, and its exact inverse, in the device's own language.
+
+    ``base``: the hash of the running configuration that it was made for; ``diff``: unified, for people.
+    """
+
+    device: Name
+    platform: str
+    sections: tuple[Section, ...]
+    text: str
+    inverse: str
+    base: str
+    diff: str
+
+
+class Wave(Value):
+    """A transaction: everything it applies is verified together, then confirmed."""
+
+    number: int
+    pacs: tuple[Name, ...]
+    candidates: tuple[Candidate, ...] = ()
+    expectations: tuple[Expectation, ...] = ()
+    not_asked: dict[str, tuple[str, ...]] = {}
+
+
+class Plan(Value):
+    """Everything that would happen, frozen and hashed.
+
+    ``revert_in``: how long a device waits before it takes an unconfirmed change back.
+    ``inputs``: the hashes of inventory, playbook and templates that it was made from.
+    """
+
+    schema_version: int = 1
+    tool: str
+    playbook: str
+    inventory: str
+    inputs: dict[str, str]
+    revert_in: timedelta
+    waves: tuple[Wave, ...]
+    vantages: tuple[Name, ...]
+    max_fail_percentage: float = 0
+    warnings: tuple[str, ...] = ()
+
+
+class Capabilities(Value):
+    """What a platform's own revert timer can do. ``price``: what a revert costs, for the plan."""
+
+    revert_min: timedelta
+    revert_max: timedelta
+    revert_step: timedelta
+    price: str = ""
+    atomic: bool
+    stateful: bool
+    survives_reboot: bool
+
+
+class Pending(Value):
+    """A provisional change on a device: whose it is, and how long until the device takes it back."""
+
+    token: str
+    ours: bool
+    seconds_left: float
+
+
+class Diff(Value):
+    text: str
+
+    def __bool__(self) -> bool:
+        return bool(self.text)
+
+
+class State(StrEnum):
+    PLANNED = "planned"
+    APPROVED = "approved"
+    PREFLIGHT = "preflight"
+    BASELINE = "baseline"
+    ARMED = "armed"
+    PUSHED = "pushed"
+    VERIFIED = "verified"
+    CONFIRMED = "confirmed"
+    ROLLED_BACK = "rolled back"
+    NEEDS_HANDS = "needs hands"
+
+
+class Entry(Value):
+    """One step in a change's journal. ``hash`` covers ``previous``, change, seq and ``body``, as stored."""
+
+    change: str
+    seq: int
+    at: datetime
+    kind: str
+    data: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class Journal(Protocol):
+    """The append-only record of one change. ``append`` returns only once the entry is durable."""
+
+    @property
+    def change(self) -> str: ...
+
+    def append(self, kind: str, data: Mapping[str, Any]) -> Entry: ...
+
+    def __iter__(self) -> Iterator[Entry]: ...

@@ -1,0 +1,69 @@
+"""Vendor-neutral packet-filter rules, and what a control wants of a device."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from remediate.model.base import Name, Port, Value
+from remediate.model.site import IPAddress, IPNetwork
+
+
+class Action(StrEnum):
+    PERMIT = "permit"
+    DENY = "deny"
+
+
+class PortRange(Value):
+    """Inclusive at both ends."""
+
+    first: Port
+    last: Port
+
+    @classmethod
+    def one(cls, port: int) -> PortRange:
+        return cls(first=port, last=port)
+
+
+class Rule(Value):
+    """One TCP entry of an ordered, first-match list. An empty tuple means any.
+
+    ``ingress`` and ``egress``: interfaces. ``note`` says for whom the entry stands; it takes no part in matching.
+    """
+
+    action: Action
+    ingress: tuple[str, ...] = ()
+    egress: tuple[str, ...] = ()
+    sources: tuple[IPNetwork, ...] = ()
+    destinations: tuple[IPNetwork, ...] = ()
+    source_ports: tuple[PortRange, ...] = ()
+    destination_ports: tuple[PortRange, ...] = ()
+    note: str = ""
+
+
+class Permit(Value):
+    """A peer that stays served through the guard, and on which of the PACS's ports."""
+
+    peer: Name
+    source: IPNetwork
+    ports: tuple[Port, ...]
+
+
+class Intent(Value):
+    """What a control wants of one device for one PACS, in nobody's language yet.
+
+    Flows that come in by ``interfaces`` to ``addresses`` on ``ports`` are denied, those of ``permits`` excepted;
+    the same flows the other way too. Nothing else is.
+    """
+
+    pacs: Name
+    control: Name
+    device: Name
+    interfaces: tuple[str, ...]
+    addresses: tuple[IPAddress, ...]
+    ports: tuple[Port, ...]
+    permits: tuple[Permit, ...] = ()
+
+    @property
+    def section(self) -> str:
+        """The name of the part of the guard that this intent owns on its device."""
+        return f"{self.control}_{self.pacs}"

@@ -1,0 +1,224 @@
+"""PACS, devices and vantages, as the inventory describes them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal
+
+from pydantic import Field, SecretStr
+
+from remediate.model.base import AETitle, Name, Port, Value
+
+IPAddress = IPv4Address | IPv6Address
+IPNetwork = IPv4Network | IPv6Network
+
+
+class ServiceKind(StrEnum):
+    DICOM = "dicom"
+    DICOM_TLS = "dicom_tls"
+    DICOMWEB = "dicomweb"
+    WEB = "web"
+    FTP = "ftp"
+
+    @property
+    def is_dicom(self) -> bool:
+        return self in (ServiceKind.DICOM, ServiceKind.DICOM_TLS)
+
+    @property
+    def is_web(self) -> bool:
+        return self in (ServiceKind.DICOMWEB, ServiceKind.WEB)
+
+
+class Zone(StrEnum):
+    OUTSIDE = "outside"
+    INSIDE = "inside"
+
+
+class Role(StrEnum):
+    """What a peer does with the archive (PS3.4: storage, query/retrieve, MWL, MPPS, storage commitment)."""
+
+    STORE = "store"
+    QUERY = "query"
+    RETRIEVE = "retrieve"
+    MWL = "mwl"
+    MPPS = "mpps"
+    STGCMT = "stgcmt"
+    HL7 = "hl7"
+    WEB = "web"
+
+    @property
+    def is_dicom(self) -> bool:
+        return self not in (Role.HL7, Role.WEB)
+
+
+class Service(Value):
+    """A service of a PACS, on the port where the PACS itself listens."""
+
+    kind: ServiceKind
+    port: Port
+
+
+class Published(Value):
+    """An address under which a PACS is seen. ``ports``: its own port → the port seen there, where translated."""
+
+    address: IPAddress
+    ports: dict[Port, Port] = {}
+
+    def port_of(self, service: Service) -> int:
+        return self.ports.get(service.port, service.port)
+
+
+class Addresses(Value):
+    """The addresses of a PACS as seen from inside and from outside (IPv4, IPv6, each WAN)."""
+
+    inside: tuple[Published, ...] = ()
+    outside: tuple[Published, ...] = ()
+
+    def seen_from(self, zone: Zone) -> tuple[Published, ...]:
+        """From inside, an archive without an inside address is reached under its outside one."""
+        return self.outside if zone is Zone.OUTSIDE else self.inside or self.outside
+
+
+class Listens(Value):
+    """Where a peer accepts associations from the PACS (C-MOVE, storage commitment)."""
+
+    port: Port
+    address: IPAddress | None = None
+
+
+class Peer(Value):
+    """Someone who may reach the archive: one ``address`` or one ``network``, and what it does there."""
+
+    name: Name
+    address: IPAddress | None = None
+    network: IPNetwork | None = None
+    ae_title: AETitle | None = None
+    roles: tuple[Role, ...]
+    listens: Listens | None = None
+    via: Literal["vpn"] | None = None
+
+    @property
+    def source(self) -> IPNetwork:
+        if self.network is not None:
+            return self.network
+        assert self.address is not None  # the inventory demands one of the two
+        return IPv4Network(self.address) if self.address.version == 4 else IPv6Network(self.address)
+
+    def uses(self, service: Service) -> bool:
+        """Whether one of its roles needs that service."""
+        return any(
+            (role.is_dicom and service.kind.is_dicom) or (role is Role.WEB and service.kind.is_web)
+            for role in self.roles
+        )
+
+
+class Destination(Value):
+    """Where the archive itself opens connections to: its business, never closed by a guard."""
+
+    name: Name
+    address: IPAddress
+    port: Port
+
+
+class Access(Value):
+    peers: tuple[Peer, ...] = ()
+    destinations: tuple[Destination, ...] = ()
+
+
+class Pacs(Value):
+    """A medical-image archive. ``protected_by``: one device per path in; one open path is exposed."""
+
+    name: Name
+    platform: str | None = None
+    ae_title: AETitle
+    addresses: Addresses
+    services: tuple[Service, ...]
+    protected_by: tuple[Name, ...] = ()
+    access: Access = Access()
+
+    @property
+    def real_addresses(self) -> tuple[IPAddress, ...]:
+        """Every address that may stand as its own in a packet behind address translation, in order."""
+        seen = dict.fromkeys(p.address for p in (*self.addresses.inside, *self.addresses.outside))
+        return tuple(sorted(seen, key=lambda address: (address.version, int(address))))
+
+
+class Guard(Value):
+    """Where on a device the guard stands: the interfaces that face outside."""
+
+    interface: tuple[str, ...]
+
+
+class Device(Value):
+    """Anything that takes configuration. How to log in to it is in its Nornir host, never here."""
+
+    name: Name
+    platform: str
+    guard: Guard
+    management: tuple[str, ...] = ("local",)
+
+
+class Canary(Value):
+    """An endpoint that must answer, so that a dead vantage never looks like a closed port."""
+
+    address: IPAddress
+    port: Port
+
+
+class LocalVia(Value):
+    """From this machine, optionally from one of its addresses."""
+
+    source: IPAddress | None = None
+
+
+class SshVia(Value):
+    """Through an SSH server that opens the TCP connection (RFC 4254 7.2, direct-tcpip); no agent there.
+
+    ``key`` and ``known_hosts`` are absolute paths.
+    """
+
+    host: str
+    port: Port = 22
+    user: str
+    key: str | None = None
+    known_hosts: str
+
+
+class Vantage(Value):
+    """A place to look from. ``peer``: whose place it is, so that its AE title may be used there."""
+
+    name: Name
+    zone: Zone
+    via: LocalVia | SshVia = Field(union_mode="left_to_right", default=LocalVia())
+    peer: Name | None = None
+    canaries: tuple[Canary, ...] = ()
+
+
+class Login(Value):
+    """How to log in to a device over SSH. Paths are absolute; without ``key`` the agent and ~/.ssh are asked.
+
+    Never part of a plan or a record.
+    """
+
+    host: str
+    port: Port = 22
+    username: str
+    password: SecretStr | None = None
+    key: str | None = None
+    known_hosts: str
+
+
+class Site(Value):
+    """Everything that an inventory describes, by name. ``logins``: by device."""
+
+    pacs: dict[str, Pacs] = {}
+    devices: dict[str, Device] = {}
+    vantages: dict[str, Vantage] = {}
+    logins: dict[str, Login] = Field(default={}, exclude=True, repr=False)
+
+    def scope(self) -> frozenset[IPAddress]:
+        """The only addresses that a packet of ours may go to: the archives' own, and the canaries'."""
+        pacs = {p.address for one in self.pacs.values() for p in (*one.addresses.inside, *one.addresses.outside)}
+        canaries = {c.address for one in self.vantages.values() for c in one.canaries}
+        return frozenset(pacs | canaries)

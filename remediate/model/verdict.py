@@ -1,0 +1,68 @@
+"""What an observation must be, and what was judged."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from remediate.model.base import Value
+from remediate.model.observation import Observation, Question, Rung
+from remediate.model.site import Role
+
+
+class Purpose(StrEnum):
+    OUTSIDE_CLOSED = "outside closed"
+    CARE_PATH = "care path"
+
+
+class Grade(StrEnum):
+    """How near the evidence for a peer is to that peer."""
+
+    DIRECT = "direct"
+    SAME_SEGMENT = "same segment"
+    OBSERVED = "observed"
+    SIMULATED = "simulated"
+
+
+class Expectation(Value):
+    """What the answer to ``question`` must be: one of ``rungs``, and all of ``negotiated`` accepted."""
+
+    question: Question
+    purpose: Purpose
+    rungs: frozenset[Rung]
+    negotiated: frozenset[Role] = frozenset()
+    peer: str | None = None
+    role: Role | None = None
+    grade: Grade = Grade.DIRECT
+
+
+class Outcome(StrEnum):
+    MET = "met"
+    UNMET = "unmet"
+    UNKNOWN = "unknown"
+
+
+class Finding(Value):
+    """One expectation against its observation; ``why`` is for a person. No observation is unknown."""
+
+    expectation: Expectation
+    outcome: Outcome
+    observation: Observation | None = None
+    attributed: bool | None = None
+    why: str = ""
+
+
+class Verdict(StrEnum):
+    PROTECTED = "protected"
+    EXPOSED = "exposed"
+    CARE_PATH_BROKEN = "care path broken"
+    INCONCLUSIVE = "inconclusive"
+
+
+class Judgement(Value):
+    """The verdict on one PACS, always with its scope: which vantages said so, and what was not asked."""
+
+    pacs: str
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    vantages: tuple[str, ...] = ()
+    not_asked: tuple[str, ...] = ()
