@@ -68,6 +68,14 @@ class TemplateError(RemediateError):
     """A template is missing, does not render, or renders what cannot be proved."""
 
 
+class Unprovable(TemplateError):
+    """A rendered text that holds something its platform's parser does not know. ``text``: all of it."""
+
+    def __init__(self, what: str, *, text: str = "", where: str = "", next: str = "") -> None:
+        super().__init__(what, where=where, next=next)
+        self.text = text
+
+
 class PlanError(RemediateError):
     """No safe plan can be made, or the plan no longer fits what it was made for."""
 
@@ -117,6 +125,8 @@ class HostKeyError(DeviceError):
 class CommandRejected(DeviceError):
     """The device refused a command or a configuration. ``words`` are the device's own."""
 
+    exit_status = EXIT_USAGE
+
     def __init__(self, what: str, *, words: str, where: str = "", next: str = "") -> None:
         super().__init__(f"{what}\n  the device says: {words.strip()}", where=where, next=next)
         self.words = words
@@ -141,6 +151,18 @@ class Locked(RemediateError):
     """Another change holds the device."""
 
     exit_status = EXIT_INCONCLUSIVE
+
+
+class CarePathBroken(RemediateError):
+    """A peer was not served before anything was changed."""
+
+    exit_status = EXIT_EXPOSED
+
+
+class VerificationFailed(RemediateError):
+    """After the push something is not as it must be, or is unknown."""
+
+    exit_status = EXIT_ROLLED_BACK
 
 
 class NeedsHands(RemediateError):

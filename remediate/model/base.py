@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 
 class Value(BaseModel):
@@ -30,3 +30,8 @@ def canonical(value: Any) -> str:
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+T = TypeVar("T")
+#: A set whose JSON is always the same text, so that hashes of it are.
+OrderedJsonSet = Annotated[frozenset[T], PlainSerializer(sorted, when_used="json")]

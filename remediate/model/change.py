@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, NewType, Protocol
 
-from remediate.model.base import Name, Value
+from remediate.model.base import Name, Value, canonical, sha256
 from remediate.model.rule import Intent, Rule
 from remediate.model.verdict import Expectation
 
@@ -16,11 +16,12 @@ Token = NewType("Token", str)
 
 
 class Section(Value):
-    """Our entries for one PACS and one control on a device; ``previous`` is None where there were none."""
+    """Our entries for one PACS and one control on a device, after the change and before it; None: none at all."""
 
+    name: str
     intent: Intent
-    rules: tuple[Rule, ...]
-    previous: tuple[Rule, ...] | None = None
+    rules: tuple[Rule, ...] | None
+    previous: tuple[Rule, ...] | None
 
 
 class Candidate(Value):
@@ -39,20 +40,31 @@ class Candidate(Value):
 
 
 class Wave(Value):
-    """A transaction: everything it applies is verified together, then confirmed."""
+    """A transaction: everything it applies is verified together, then confirmed.
+
+    ``revert_in``: how long a device waits before it takes an unconfirmed change back.
+    ``in_place``: device → sections that are there already, exactly as they would be made.
+    ``not_asked``: PACS → what no probe looks at. ``reopens``: it takes an earlier change back, so what the outside
+    sees afterwards is recorded, not judged.
+    """
 
     number: int
+    play: str
     pacs: tuple[Name, ...]
+    vantages: tuple[Name, ...]
+    revert_in: timedelta
     candidates: tuple[Candidate, ...] = ()
+    in_place: dict[str, tuple[str, ...]] = {}
     expectations: tuple[Expectation, ...] = ()
     not_asked: dict[str, tuple[str, ...]] = {}
+    max_fail_percentage: float = 0
+    reopens: bool = False
 
 
 class Plan(Value):
     """Everything that would happen, frozen and hashed.
 
-    ``revert_in``: how long a device waits before it takes an unconfirmed change back.
-    ``inputs``: the hashes of inventory, playbook and templates that it was made from.
+    ``inventory``, ``playbook``: absolute paths. ``inputs``: the hashes of what they and the templates held.
     """
 
     schema_version: int = 1
@@ -60,11 +72,12 @@ class Plan(Value):
     playbook: str
     inventory: str
     inputs: dict[str, str]
-    revert_in: timedelta
     waves: tuple[Wave, ...]
-    vantages: tuple[Name, ...]
-    max_fail_percentage: float = 0
     warnings: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        return sha256(canonical(self.model_dump(mode="json")))
 
 
 class Capabilities(Value):
@@ -103,6 +116,9 @@ class State(StrEnum):
     PUSHED = "pushed"
     VERIFIED = "verified"
     CONFIRMED = "confirmed"
+    UNCHANGED = "unchanged"
+    STOPPED = "stopped"
+    ROLLING_BACK = "rolling back"
     ROLLED_BACK = "rolled back"
     NEEDS_HANDS = "needs hands"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from remediate.model.base import AETitle, Port, Value
+from remediate.model.base import AETitle, OrderedJsonSet, Port, Value
 from remediate.model.site import IPAddress, Role, ServiceKind
 
 
@@ -83,7 +83,7 @@ class Observation(Value):
     elapsed: float
     reject: tuple[int, int, int] | None = None
     status: int | None = None
-    negotiated: frozenset[Role] = frozenset()
+    negotiated: OrderedJsonSet[Role] = frozenset()
     detail: str = ""
 
 

@@ -58,6 +58,9 @@ class Service(Value):
     kind: ServiceKind
     port: Port
 
+    def serves(self, role: Role) -> bool:
+        return (role.is_dicom and self.kind.is_dicom) or (role is Role.WEB and self.kind.is_web)
+
 
 class Published(Value):
     """An address under which a PACS is seen. ``ports``: its own port → the port seen there, where translated."""
@@ -107,10 +110,7 @@ class Peer(Value):
 
     def uses(self, service: Service) -> bool:
         """Whether one of its roles needs that service."""
-        return any(
-            (role.is_dicom and service.kind.is_dicom) or (role is Role.WEB and service.kind.is_web)
-            for role in self.roles
-        )
+        return any(service.serves(role) for role in self.roles)
 
 
 class Destination(Value):

@@ -61,7 +61,7 @@ class Dial(Protocol):
 
 
 class DialContext(Protocol):
-    """``async with dial(question, deadline) as stream`` – raises DialFailed; aborts the stream on every way out."""
+    """``async with dial(question, deadline) as stream``: raises DialFailed; aborts the stream on every way out."""
 
     async def __aenter__(self) -> Stream: ...
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from remediate.model.base import Value
+from remediate.model.base import OrderedJsonSet, Value
 from remediate.model.observation import Observation, Question, Rung
 from remediate.model.site import Role
 
@@ -28,8 +28,8 @@ class Expectation(Value):
 
     question: Question
     purpose: Purpose
-    rungs: frozenset[Rung]
-    negotiated: frozenset[Role] = frozenset()
+    rungs: OrderedJsonSet[Rung]
+    negotiated: OrderedJsonSet[Role] = frozenset()
     peer: str | None = None
     role: Role | None = None
     grade: Grade = Grade.DIRECT

@@ -1,0 +1,84 @@
+"""Small values for tests: one PACS behind one firewall, one vantage outside, one in a peer's place."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from remediate.model.observation import CanaryReport, Observation, Question, Rung
+from remediate.model.rule import Intent, Permit
+from remediate.model.site import (
+    Access,
+    Addresses,
+    Canary,
+    Device,
+    Guard,
+    Pacs,
+    Peer,
+    Published,
+    Role,
+    Service,
+    ServiceKind,
+    Vantage,
+    Zone,
+)
+
+NOON = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
+
+CT = Peer(
+    name="ct-1",
+    address=ip_address("10.20.0.10"),
+    ae_title="CLINICMOD",
+    roles=(Role.STORE, Role.QUERY, Role.RETRIEVE, Role.WEB),
+)
+READERS = Peer(name="readers", network=ip_network("10.99.0.0/24"), roles=(Role.QUERY,), via="vpn")
+INTERNET = Vantage(name="internet", zone=Zone.OUTSIDE, canaries=(Canary(address=ip_address("203.0.113.1"), port=443),))
+CLINIC = Vantage(name="clinic", zone=Zone.INSIDE, peer="ct-1")
+FIREWALL = Device(name="fw-north", platform="linux_nftables", guard=Guard(interface=("wan",)))
+
+
+def pacs(**changes: Any) -> Pacs:
+    values: dict[str, Any] = {
+        "name": "pacs-north",
+        "ae_title": "ORTHANC",
+        "addresses": Addresses(
+            inside=(Published(address=ip_address("10.10.0.5")),),
+            outside=(Published(address=ip_address("203.0.113.20"), ports={104: 11112}),),
+        ),
+        "services": (
+            Service(kind=ServiceKind.DICOM, port=104),
+            Service(kind=ServiceKind.DICOMWEB, port=8042),
+        ),
+        "protected_by": ("fw-north",),
+        "access": Access(peers=(CT, READERS)),
+    }
+    return Pacs(**(values | changes))
+
+
+def intent(**changes: Any) -> Intent:
+    values: dict[str, Any] = {
+        "pacs": "pacs-north",
+        "control": "acl",
+        "device": "fw-north",
+        "interfaces": ("wan",),
+        "addresses": (ip_address("10.10.0.5"), ip_address("2001:db8::5")),
+        "ports": (104, 8042),
+        "permits": (
+            Permit(peer="ct-1", source=ip_network("10.20.0.10/32"), ports=(104,)),
+            Permit(peer="far", source=ip_network("2001:db8:1::/48"), ports=(8042,)),
+        ),
+    }
+    return Intent(**(values | changes))
+
+
+def seen(question: Question, rung: Rung, *, after: float = 0.0, **more: Any) -> Observation:
+    """``after``: seconds after NOON at which it was asked."""
+    asked = NOON + timedelta(seconds=after)
+    return Observation(
+        question=question, rung=rung, asked_at=asked, answered_at=asked + timedelta(seconds=1), elapsed=1.0, **more
+    )
+
+
+def canary(vantage: str, alive: bool = True) -> CanaryReport:
+    return CanaryReport(vantage=vantage, alive=alive, at=NOON)
