@@ -1,0 +1,115 @@
+"""Network operating systems: how each loads, compares, commits with a revert timer, confirms and rolls back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import import_module
+from typing import NamedTuple, Protocol
+
+from remediate.errors import PlanError
+from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token
+from remediate.model.rule import Rule
+from remediate.model.site import Device, Login
+
+#: name in the inventory → module; the module's ``SPEC`` is the platform.
+PLATFORMS = {"linux_nftables": "remediate.platforms.linux_nftables"}
+
+
+class Platform(Protocol):
+    """One open session with one device: NAPALM's verbs, and no way to say a plain commit.
+
+    Every verb raises an error of the DeviceError family; CommandRejected carries the device's own words.
+    """
+
+    def preflight(self) -> tuple[str, ...]:
+        """What this device lacks for a safe change, each a line with advice; () when it lacks nothing."""
+        ...
+
+    def running_config(self) -> str: ...
+
+    def objections(self, text: str) -> str:
+        """What the device itself says against a text that is not to be loaded; "" where it has nothing to say."""
+        ...
+
+    def load_merge_candidate(self, candidate: Candidate) -> None:
+        """Stage the candidate and its inverse, and have the device itself check both. Nothing is in force yet."""
+        ...
+
+    def compare_config(self) -> Diff: ...
+
+    def discard_config(self) -> None: ...
+
+    def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:
+        """Arm the device's revert timer and load the candidate: provisional until ``confirm_commit``."""
+        ...
+
+    def pending(self) -> Pending | None:
+        """The provisional change on the device, if there is one."""
+        ...
+
+    def state_of(self, token: Token) -> PushState: ...
+
+    def confirm_commit(self, token: Token) -> None: ...
+
+    def rollback(self, token: Token) -> None:
+        """Take a provisional change back now."""
+        ...
+
+    def save(self) -> str:
+        """Make the guard outlast a restart; returns what will load it then, for the record."""
+        ...
+
+    def forget(self, token: Token) -> None:
+        """Remove what the device keeps of a push that is over."""
+        ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class PushState(NamedTuple):
+    """What a device knows of one push.
+
+    ``armed``: provisional, and its timer runs. ``confirmed``. ``reverted``: by the timer, a rollback or a restart.
+    ``unknown to it``: never made. ``stuck``: the device tried to take it back and could not.
+    """
+
+    name: str
+    seconds_left: float = 0
+
+
+ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "absent", "stuck"
+
+
+class PlatformSpec(Protocol):
+    """What is known of a platform without a session; pure but for ``connect`` and ``try_login``."""
+
+    name: str
+    capabilities: Capabilities
+
+    def sections(self, text: str) -> Mapping[str, tuple[Rule, ...]]:
+        """The guard's sections in a text that was rendered for this platform."""
+        ...
+
+    def running_sections(self, running: str) -> Mapping[str, tuple[Rule, ...]]:
+        """The guard's sections in a running configuration."""
+        ...
+
+    def foreign(self, running: str) -> str:
+        """Everything in a running configuration that is not our guard: it must never change."""
+        ...
+
+    def connect(self, device: Device, login: Login) -> Platform: ...
+
+    def try_login(self, device: Device, login: Login) -> None:
+        """A second, fresh login beside the working session."""
+        ...
+
+
+def platform(name: str) -> PlatformSpec:
+    if name not in PLATFORMS:
+        raise PlanError(f"unknown platform {name!r}", next=f"use one of: {', '.join(PLATFORMS)}")
+    spec: PlatformSpec = import_module(PLATFORMS[name]).SPEC
+    return spec

@@ -1,0 +1,153 @@
+"""SSH to devices: the only importer of netmiko. Strict host keys; foreign exceptions end here."""
+
+from __future__ import annotations
+
+import shlex
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import paramiko
+from netmiko import ConnectHandler, NetmikoAuthenticationException, NetmikoBaseException, NetmikoTimeoutException
+
+from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError
+from remediate.model.site import Device, Login
+
+CONNECT_TIMEOUT = 15.0
+_POLL = 0.02
+
+
+class Completed(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+class Session:
+    """One SSH connection to one device. ``abort`` may be called from any thread and ends a hanging call at once."""
+
+    def __init__(self, device: Device, login: Login, device_type: str) -> None:
+        self.device = device
+        self._aborted = threading.Event()
+        with self._translated():
+            self._netmiko: Any = ConnectHandler(
+                device_type=device_type,
+                host=login.host,
+                port=login.port,
+                username=login.username,
+                password=login.password.get_secret_value() if login.password else None,
+                use_keys=True,
+                key_file=login.key,
+                allow_agent=login.key is None and login.password is None,
+                ssh_strict=True,
+                system_host_keys=False,
+                alt_host_keys=True,
+                alt_key_file=login.known_hosts,
+                conn_timeout=CONNECT_TIMEOUT,
+                auth_timeout=CONNECT_TIMEOUT,
+                banner_timeout=CONNECT_TIMEOUT,
+            )
+
+    def execute(self, script: str, *, stdin: str = "", timeout: float = 30, root: bool = False) -> Completed:
+        """Run a shell script on its own channel: exit status and both outputs are told apart, nothing is echoed.
+
+        ``root``: through ``sudo -n`` where the login is not root's. Raises DeviceUnreachable when the answer does
+        not come within ``timeout`` seconds; what the script did by then is not known.
+        """
+        command = f"sh -c {shlex.quote(script)}"
+        if root:
+            command = f'if [ "$(id -u)" = 0 ]; then {command}; else sudo -n {command}; fi'
+        with self._translated():
+            channel = self._netmiko.remote_conn_pre.get_transport().open_session(timeout=timeout)
+            try:
+                return _run(channel, command, stdin, timeout, self._aborted)
+            finally:
+                channel.close()
+
+    def abort(self) -> None:
+        self._aborted.set()
+        transport = self._netmiko.remote_conn_pre.get_transport()
+        if transport is not None:
+            transport.sock.close()
+            transport.close()
+
+    def close(self) -> None:
+        self._netmiko.disconnect()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        name = self.device.name
+        try:
+            yield
+        except NetmikoAuthenticationException as error:
+            raise AuthenticationFailed(
+                "the device does not accept this login",
+                where=name,
+                next="check username, password or ssh.key in the inventory, and that the device knows the key",
+            ) from error
+        except paramiko.BadHostKeyException as error:
+            raise HostKeyError(
+                f"the SSH host key of {error.hostname} has changed: expected {error.expected_key.fingerprint}, "
+                f"got {error.key.fingerprint}",
+                where=name,
+                next="find out why before anything else; if the change is known, mend the known_hosts file",
+            ) from error
+        except (
+            NetmikoTimeoutException,
+            NetmikoBaseException,
+            paramiko.SSHException,
+            OSError,
+            EOFError,
+            ValueError,
+        ) as error:
+            if "not found in known_hosts" in str(error):
+                raise HostKeyError(
+                    "the device's SSH host key is not known",
+                    where=name,
+                    next="compare its fingerprint with the device's own, then add it to the known_hosts file of "
+                    "the inventory (ssh.known_hosts)",
+                ) from error
+            if self._aborted.is_set():
+                raise DeviceUnreachable("the session was aborted by us", where=name) from error
+            raise DeviceUnreachable(
+                f"no session with the device: {_first_line(error)}",
+                where=name,
+                next="check its address and port in the inventory, the way to it, and that its SSH server answers",
+            ) from error
+
+
+def _run(channel: Any, command: str, stdin: str, timeout: float, aborted: threading.Event) -> Completed:
+    until = time.monotonic() + timeout
+    channel.settimeout(timeout)
+    channel.exec_command(command)
+    channel.sendall(stdin.encode())
+    channel.shutdown_write()
+    out, err = bytearray(), bytearray()
+    while True:
+        # ``exit_status_ready`` may come before the last data, so what is there is drained after it was seen.
+        ended = channel.exit_status_ready()
+        while channel.recv_ready():
+            out += channel.recv(65536)
+        while channel.recv_stderr_ready():
+            err += channel.recv_stderr(65536)
+        if ended and channel.eof_received and not channel.recv_ready() and not channel.recv_stderr_ready():
+            return Completed(channel.recv_exit_status(), out.decode(errors="replace"), err.decode(errors="replace"))
+        if aborted.is_set() or (channel.closed and not channel.exit_status_ready()):
+            raise EOFError("the connection was lost while a command ran")
+        if time.monotonic() > until:
+            raise TimeoutError(f"no answer within {timeout:g} s")
+        channel.status_event.wait(_POLL)
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

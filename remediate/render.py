@@ -1,0 +1,68 @@
+"""Templates are the only printers of configuration, and this is the only importer of jinja2."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from remediate import errors
+from remediate.model.rule import PortRange
+from remediate.model.site import IPNetwork
+
+STARTER = Path(__file__).parent / "starter" / "templates"
+
+
+class Renderer:
+    """Renders ``<platform>/<control>.j2``, from the user's folder first, then from the ones that come along."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise errors.TemplateError(
+                "the templates folder does not exist", where=str(folder), next="name an existing folder"
+            )
+        self.folders = [f for f in (folder, STARTER) if f is not None]
+        self._environment = ImmutableSandboxedEnvironment(
+            loader=ChoiceLoader([FileSystemLoader(f) for f in self.folders]),
+            undefined=StrictUndefined,
+            autoescape=False,  # device configuration, not HTML; names are validated by the inventory
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=True,
+        )
+        self._environment.filters |= {"net": net, "ports": ports}
+
+    def render(self, platform: str, control: str, **context: Any) -> str:
+        name = f"{platform}/{control}.j2"
+        try:
+            return self._environment.get_template(name).render(**context)
+        except TemplateNotFound as error:
+            where = " or ".join(str(folder / name) for folder in self.folders)
+            raise errors.TemplateError(
+                f"there is no template for control {control} on platform {platform}", where=where, next="write it there"
+            ) from error
+        except TemplateError as error:
+            line = getattr(error, "lineno", None)
+            where = f"{name}, line {line}" if line else name
+            raise errors.TemplateError(
+                f"the template does not render: {error.message}", where=where, next="mend the template"
+            ) from error
+
+    def digest(self, platform: str, control: str) -> str:
+        """The hash of the template's source, for the plan."""
+        assert self._environment.loader is not None
+        source, _, _ = self._environment.loader.get_source(self._environment, f"{platform}/{control}.j2")
+        return hashlib.sha256(source.encode()).hexdigest()
+
+
+def net(network: IPNetwork) -> str:
+    """``10.20.0.0/24``, and a single address without its prefix length."""
+    return str(network.network_address) if network.prefixlen == network.max_prefixlen else str(network)
+
+
+def ports(ranges: Sequence[PortRange]) -> list[str]:
+    return [str(r.first) if r.first == r.last else f"{r.first}-{r.last}" for r in ranges]
