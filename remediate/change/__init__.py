@@ -1,0 +1,1 @@
+"""A change's life: plan, the state machine, waves, resume, rollback."""

@@ -1,0 +1,266 @@
+"""One change from its plan to its end: waves, locks, the record. Also resume, and rollback of an earlier change."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from nornir.core import Nornir
+
+from remediate import errors, platforms, runner, tasks
+from remediate.change import guarding
+from remediate.change.gates import baseline_of
+from remediate.change.looking import raise_first
+from remediate.change.machine import CLOSED, IN_FLIGHT, Step
+from remediate.change.watch import Stopwatch, Watch
+from remediate.change.wave import Means, Progress, WaveRun
+from remediate.inventory import Loaded
+from remediate.model.change import Entry, Journal, Plan, Section, State, Token, Wave
+from remediate.model.outcome import Outcome, WaveOutcome
+from remediate.model.verdict import Judgement, Verdict
+from remediate.record import Record
+from remediate.render import Renderer
+from remediate.runner import Cancellation, LoopRunner
+
+
+@dataclass
+class Desk:
+    """Everything that a change is run with; made once per command."""
+
+    loaded: Loaded
+    nornir: Nornir
+    steady: Nornir
+    loop: LoopRunner
+    record: Record
+    watch: Watch
+    cancellation: Cancellation
+    clock: Stopwatch
+
+
+@contextmanager
+def desk(loaded: Loaded, record: Record, watch: Watch, *, forks: int = 20) -> Iterator[Desk]:
+    """Opens what a change needs and closes it on every path, device sessions included."""
+    cancellation = Cancellation()
+    loop = LoopRunner(num_workers=forks, deadline=_TASK_DEADLINE, cancellation=cancellation)
+    nornir = tasks.framework(loaded.nornir, loaded.site, loop)
+    steady = nornir.with_runner(loop.with_cancellation(Cancellation()))
+    try:
+        yield Desk(loaded, nornir, steady, loop, record, watch, cancellation, Stopwatch())
+    finally:
+        nornir.close_connections(on_good=True, on_failed=True)
+        loop.close()
+
+
+#: Seconds for any one task on one host; the longest is a round of probes through SSH servers' own time-outs.
+_TASK_DEADLINE = 900.0
+
+
+def run(plan: Plan, desk: Desk, *, operator: str | None = None) -> Outcome:
+    """The whole loop. Every step is in the record, durably, before it is done."""
+    change = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    desk.record.acquire(_devices(plan.waves), change)
+    journal = desk.record.begin(
+        change,
+        data={
+            "plan": plan.model_dump(mode="json"),
+            "plan_sha256": plan.digest,
+            "operator": operator or _operator(),
+            "host": socket.gethostname(),
+            "scope": "not reachable from the vantages named, at the times recorded; what was not asked is in the plan",
+        },
+    )
+    return _waves(desk, _means(desk, journal), {}, list(plan.waves))
+
+
+def resume(change: str, desk: Desk) -> Outcome:
+    """Go on after a crash: what is in flight is finished or taken back, then the waves that had not begun."""
+    journal = desk.record.journal(change)
+    plan, progress = replay(list(journal))
+    if plan is None:
+        raise errors.RecordError(f"change {change} has no plan in its record", next="remediate record show")
+    desk.record.acquire(_devices(plan.waves), change, takeover=True)
+    journal.append("resumed", {"operator": _operator(), "host": socket.gethostname()})
+    open_waves = [w for w in plan.waves if progress[w.number].state not in CLOSED]
+    ended = [w for w in plan.waves if progress[w.number].state is State.ROLLED_BACK]
+    if ended:
+        open_waves = [w for w in open_waves if progress[w.number].state in IN_FLIGHT]
+    return _waves(
+        desk, _means(desk, journal), progress, open_waves, errors.EXIT_ROLLED_BACK if ended else errors.EXIT_OK
+    )
+
+
+def unfinished(record: Record) -> list[str]:
+    """The changes that have not ended, oldest first."""
+    return [summary.change for summary in record.changes() if summary.last_kind != ENDED]
+
+
+ENDED = "ended"
+
+
+def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
+    """A change's plan and where each of its waves stands, from its journal alone."""
+    plan: Plan | None = None
+    progress: dict[int, Progress] = {}
+    for entry in entries:
+        if "plan" in entry.data:
+            plan = Plan.model_validate(entry.data["plan"])
+            progress = {wave.number: Progress() for wave in plan.waves}
+        if plan is None or "wave" not in entry.data:
+            continue
+        at = progress[entry.data["wave"]]
+        if "state" in entry.data:
+            at.state = State(entry.data["state"])
+        if entry.kind == Step.BASELINE:
+            wave = next(w for w in plan.waves if w.number == entry.data["wave"])
+            at.before = baseline_of(wave, entry.data)
+            at.running = dict(entry.data["running"])
+        elif entry.kind == Step.ARMING:
+            at.tokens = {name: Token(token) for name, token in entry.data["tokens"].items()}
+        elif entry.kind == "pushing" and at.pushed_at is None:
+            at.pushed_at = entry.at
+    return plan, progress
+
+
+def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
+    """The plan that undoes a confirmed change, made on what the devices run today.
+
+    Undone is what is ours by name. Raises DriftError where a section is no longer what the change left.
+    """
+    plan, progress = replay(list(desk.record.journal(change)))
+    confirmed = [w for w in plan.waves if progress[w.number].state is State.CONFIRMED] if plan else []
+    if plan is None or not confirmed:
+        raise errors.PlanError(
+            f"change {change} has confirmed nothing that could be taken back",
+            next="remediate record show says how it ended; one that has not ended: remediate resume",
+        )
+    site = desk.loaded.site
+    names = tuple(dict.fromkeys(c.device for w in confirmed for c in w.candidates))
+    running: dict[str, str] = {}
+    for name, result in runner.run(desk.nornir, tasks.look_at_device, hosts=names).items():
+        raise_first(result.exception)
+        running[name] = result[0].result.running
+    waves = []
+    for number, wave in enumerate(reversed(confirmed), start=1):
+        candidates = []
+        for done in wave.candidates:
+            now = platforms.platform(done.platform).running_sections(running[done.device])
+            for section in done.sections:
+                if now.get(section.name) != section.rules:
+                    raise errors.DriftError(
+                        f"section {section.name} of the guard is not what change {change} left",
+                        where=done.device,
+                        next="see what changed it since (remediate record list), and take that back first",
+                    )
+            back = [Section(name=s.name, intent=s.intent, rules=s.previous, previous=s.rules) for s in done.sections]
+            candidates.append(guarding.candidate(site.devices[done.device], back, running[done.device], renderer))
+        waves.append(
+            wave.model_copy(update={"number": number, "candidates": tuple(candidates), "in_place": {}, "reopens": True})
+        )
+    inputs = {**plan.inputs, "takes back": change}
+    return plan.model_copy(update={"waves": tuple(waves), "inputs": inputs, "warnings": ()})
+
+
+def _devices(waves: Iterable[Wave]) -> list[str]:
+    return sorted({c.device for wave in waves for c in wave.candidates})
+
+
+def _waves(
+    desk: Desk, means: Means, progress: dict[int, Progress], waves: list[Wave], status: int = errors.EXIT_OK
+) -> Outcome:
+    """``status``: what waves that ended earlier leave to be said."""
+    change = means.journal.change
+    outcomes: list[WaveOutcome] = []
+    reason = ""
+    finished = False
+    try:
+        for wave in waves:
+            at = progress.get(wave.number)
+            made = WaveRun(wave, means, at)
+            state = made.take_up() if at else made.run()
+            outcomes.append(
+                WaveOutcome(
+                    number=wave.number,
+                    state=state,
+                    pacs=wave.pacs,
+                    reason=str(made.reason or ""),
+                    judgements=made.judgements,
+                )
+            )
+            status = worst(status, _status(state, made))
+            reason = reason or str(made.reason or "")
+            if state in (State.STOPPED, State.ROLLED_BACK, State.NEEDS_HANDS):
+                left = [w.number for w in waves if w.number > wave.number]
+                if left:
+                    means.watch.note(f"wave {', '.join(map(str, left))} not begun")
+                break
+        finished = all(outcome.state in CLOSED for outcome in outcomes)
+    finally:
+        if finished:
+            means.journal.append(ENDED, {"exit_status": status, "reason": reason})
+            desk.record.release(change)
+    return Outcome(change=change, exit_status=status, waves=tuple(outcomes), waits=desk.clock.read(), reason=reason)
+
+
+def _status(state: State, made: WaveRun) -> int:
+    if state is State.NEEDS_HANDS:
+        return errors.EXIT_NEEDS_HANDS
+    if state is State.ROLLED_BACK:
+        return errors.EXIT_ROLLED_BACK
+    if state is State.STOPPED:
+        return made.reason.exit_status if made.reason else errors.EXIT_INCONCLUSIVE
+    if made.wave.reopens:
+        return errors.EXIT_OK
+    return status_of(made.judgements)
+
+
+def status_of(judgements: tuple[Judgement, ...] | list[Judgement]) -> int:
+    """The exit status of verdicts alone: nothing judged is not a pass."""
+    if not judgements:
+        return errors.EXIT_INCONCLUSIVE
+    meaning = {
+        Verdict.PROTECTED: errors.EXIT_OK,
+        Verdict.EXPOSED: errors.EXIT_EXPOSED,
+        Verdict.CARE_PATH_BROKEN: errors.EXIT_EXPOSED,
+        Verdict.INCONCLUSIVE: errors.EXIT_INCONCLUSIVE,
+    }
+    status = errors.EXIT_OK
+    for judgement in judgements:
+        status = worst(status, meaning[judgement.verdict])
+    return status
+
+
+def worst(*statuses: int) -> int:
+    """Where several hold: 5, 4, then an interruption, a mistake, 1, 3."""
+    order = (
+        errors.EXIT_NEEDS_HANDS,
+        errors.EXIT_ROLLED_BACK,
+        errors.EXIT_INTERRUPTED,
+        errors.EXIT_USAGE,
+        errors.EXIT_EXPOSED,
+        errors.EXIT_INCONCLUSIVE,
+        errors.EXIT_OK,
+    )
+    return min(statuses, key=order.index)
+
+
+def _means(desk: Desk, journal: Journal) -> Means:
+    return Means(
+        site=desk.loaded.site,
+        nornir=desk.nornir,
+        steady=desk.steady,
+        loop=desk.loop,
+        journal=journal,
+        watch=desk.watch,
+        clock=desk.clock,
+        cancellation=desk.cancellation,
+    )
+
+
+def _operator() -> str:
+    """Who started it: behind sudo, the person and not root."""
+    return os.environ.get("SUDO_USER") or os.environ.get("USER") or f"uid {os.getuid()}"

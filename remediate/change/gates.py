@@ -1,0 +1,72 @@
+"""What a round of looking must show before a change goes on. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from remediate.change.looking import Look, judged
+from remediate.errors import CarePathBroken, Inconclusive, VerificationFailed
+from remediate.model.change import Wave
+from remediate.model.observation import CanaryReport, Observation
+from remediate.model.verdict import Outcome, Purpose, Verdict
+
+
+def baseline_of(wave: Wave, data: dict[str, Any]) -> Look:
+    """The baseline, from its journal entry."""
+    return judged(
+        wave.expectations,
+        wave.not_asked,
+        TypeAdapter(tuple[Observation, ...]).validate_python(data["observations"]),
+        TypeAdapter(tuple[CanaryReport, ...]).validate_python(data["canaries"]),
+    )
+
+
+def check_baseline(look: Look) -> None:
+    """Unknown stops; so does a care path that is broken already. An exposure is what we came for."""
+    findings = [(j.pacs, f) for j in look.judgements for f in j.findings]
+    unknown = [
+        f"{pacs} from {f.expectation.question.vantage}: {f.why}" for pacs, f in findings if f.outcome is Outcome.UNKNOWN
+    ]
+    if unknown:
+        raise Inconclusive(
+            "the baseline is not known: " + "; ".join(dict.fromkeys(unknown)),
+            next="nothing was changed; mend the vantage or the archive, and run again",
+        )
+    broken = [
+        f"{pacs}, peer {f.expectation.peer or '-'}: {f.why}"
+        for pacs, f in findings
+        if f.outcome is Outcome.UNMET and f.expectation.purpose is Purpose.CARE_PATH
+    ]
+    if broken:
+        raise CarePathBroken(
+            "a care path is broken before anything was changed: " + "; ".join(dict.fromkeys(broken)),
+            next="nothing was changed; see that the archive serves its peers, or correct `access`, and run again",
+        )
+
+
+def check_after(look: Look) -> None:
+    wrong = [
+        f"{j.pacs}: {j.verdict} ({f.expectation.purpose} from {f.expectation.question.vantage}, "
+        f"{f.expectation.question.endpoint}: {f.why})"
+        for j in look.judgements
+        if j.verdict is not Verdict.PROTECTED
+        for f in j.findings
+        if f.outcome is not Outcome.MET
+    ]
+    silent = [f"vantage {c.vantage}: {c.detail}" for c in look.canaries if not c.alive]
+    unsaid = [f"{j.pacs}: {j.verdict}" for j in look.judgements if j.verdict is not Verdict.PROTECTED]
+    if wrong or silent or unsaid:
+        raise VerificationFailed(
+            "; ".join(dict.fromkeys(wrong + silent)) or "; ".join(unsaid),
+            next="the change was taken back; mend the cause, then plan again",
+        )
+
+
+def served(look: Look | None) -> bool:
+    return look is not None and any(
+        f.outcome is Outcome.MET and f.expectation.purpose is Purpose.CARE_PATH
+        for j in look.judgements
+        for f in j.findings
+    )

@@ -1,0 +1,286 @@
+"""Rounds of looking: canaries, questions, canaries again, judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from datetime import datetime
+from typing import Any
+
+from nornir.core import Nornir
+from pydantic import ConfigDict
+
+from remediate import controls, runner, tasks
+from remediate.change.watch import Stopwatch
+from remediate.errors import Inconclusive, RemediateError, UsageError
+from remediate.inventory import Loaded
+from remediate.judge import judge
+from remediate.model.base import Value
+from remediate.model.observation import UNREACHED, CanaryReport, Observation, Question, Rung
+from remediate.model.site import Site, Zone
+from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose
+from remediate.playbook import Playbook
+from remediate.policy import CLOSED, Expected, expectations
+from remediate.runner import Cancellation, LoopRunner
+from remediate.vantages import Lookout
+
+#: Seconds for connecting, and once more for all that a service answers.
+DEADLINE = 5.0
+#: Seconds for which a care path that does not answer yet is asked again: an archive may sit out a connection that
+#: the new rule cut (30 s were seen, 61 s with every association slot taken).
+PATIENCE = 90.0
+_PAUSE = 1.0
+#: Answers that mean "not yet" on the care path, not "no".
+_NOT_YET = frozenset({Rung.FILTERED, Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, Rung.INCONCLUSIVE})
+
+
+class Look(Value):
+    """One round: what was seen, the vantages that could see, and what that means."""
+
+    observations: tuple[Observation, ...]
+    canaries: tuple[CanaryReport, ...]
+    judgements: tuple[Judgement, ...]
+
+    @property
+    def reached(self) -> frozenset[Question]:
+        return frozenset(o.question for o in self.observations if o.rung.reachable)
+
+    def record(self) -> dict[str, Any]:
+        """For the journal: verdicts and facts, not the expectations, which are in the plan."""
+        return {
+            "verdicts": {j.pacs: j.verdict for j in self.judgements},
+            "observations": [o.model_dump(mode="json") for o in self.observations],
+            "canaries": [c.model_dump(mode="json") for c in self.canaries],
+            "unmet": [
+                f"{f.outcome}: {f.expectation.purpose} of {j.pacs} from {f.expectation.question.vantage}, "
+                f"{f.expectation.question.endpoint}: {f.why}"
+                for j in self.judgements
+                for f in j.findings
+                if f.outcome is not Outcome.MET
+            ],
+        }
+
+
+class Eyes:
+    """The open vantages of one run, and the rounds that are made with them."""
+
+    def __init__(self, site: Site, vantages: Sequence[str], nornir: Nornir, loop: LoopRunner, clock: Stopwatch) -> None:
+        self._site = site
+        self._nornir = nornir
+        self._loop = loop
+        self._clock = clock
+        self.vantages = tuple(vantages)
+        self._lookout: Lookout | None = Lookout(site, vantages)
+
+    def open(self, *, all_needed: bool = True) -> dict[str, RemediateError]:
+        """The vantages that could not be opened; what they would have seen is unknown.
+
+        Raises Inconclusive for them where all are needed.
+        """
+        assert self._lookout is not None
+        failed: dict[str, RemediateError] = self._loop.submit(self._lookout.open()).result()
+        if failed and all_needed:
+            raise Inconclusive(
+                "; ".join(f"vantage {name}: {error}" for name, error in failed.items()),
+                next="nothing was changed; bring the vantage back, or leave it out of `verify: {from: …}`",
+            )
+        return failed
+
+    def close(self) -> None:
+        if self._lookout is not None:
+            self._loop.submit(self._lookout.aclose()).result()
+            self._lookout = None
+
+    def canaries(self) -> tuple[CanaryReport, ...]:
+        assert self._lookout is not None
+        asked = [self._loop.submit(self._lookout.canaries(name)) for name in self.vantages]
+        return tuple(report.result() for report in asked)
+
+    def look(
+        self,
+        expectations: Sequence[Expectation],
+        not_asked: Mapping[str, tuple[str, ...]],
+        *,
+        asked_after: datetime | None = None,
+        reached_before: Collection[Question] = (),
+        patience: float = 0.0,
+        until: float | None = None,
+    ) -> Look:
+        """Ask everything once, and a care path that does not answer yet again and again.
+
+        ``patience``: seconds for which it is asked again; ``until``: ``time.monotonic()`` when the round must end.
+        """
+        began = time.monotonic()
+        canaries = list(self.canaries())
+        answers = {o.question: o for o in self._ask([e.question for e in expectations], until)}
+        while True:
+            look = judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before)
+            again = _not_yet(look.judgements)
+            ends = began + patience if until is None else min(began + patience, until)
+            if not again or time.monotonic() + _PAUSE >= ends:
+                break
+            with self._clock.waiting_for_pacs():
+                time.sleep(_PAUSE)  # between two questions to an archive that is busy, not for something to happen
+            answers |= {o.question: o for o in self._ask(again, until)}
+        canaries += self.canaries()
+        return judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before)
+
+    def _ask(self, questions: Iterable[Question], until: float | None) -> tuple[Observation, ...]:
+        assert self._lookout is not None
+        by_pacs: dict[str, list[Question]] = {}
+        # From inside first: an answer there takes a moment, a filtered port outside its whole deadline, and the
+        # gate lets one of them at a time to each service.
+        for question in sorted(dict.fromkeys(questions), key=self._outside):
+            by_pacs.setdefault(question.pacs, []).append(question)
+        if not by_pacs:
+            return ()
+        results = runner.run(
+            self._nornir,
+            tasks.ask,
+            hosts=tuple(by_pacs),
+            questions=by_pacs,
+            dial=self._lookout.dial,
+            deadline=DEADLINE,
+            until=until,
+        )
+        seen: list[Observation] = []
+        for result in results.values():
+            if result.failed:
+                raise_first(result.exception)
+            seen += result.result
+        self._clock.asked(seen)
+        return tuple(seen)
+
+    def _outside(self, question: Question) -> bool:
+        return self._site.vantages[question.vantage].zone is Zone.OUTSIDE
+
+
+def judged(
+    expectations: Sequence[Expectation],
+    not_asked: Mapping[str, tuple[str, ...]],
+    observations: Iterable[Observation],
+    canaries: Iterable[CanaryReport],
+    asked_after: datetime | None = None,
+    reached_before: Collection[Question] = (),
+) -> Look:
+    observations, canaries = tuple(observations), tuple(canaries)
+    judgements = tuple(
+        judge(
+            pacs,
+            expectations,
+            observations,
+            canaries,
+            not_asked=not_asked.get(pacs, ()),
+            asked_after=asked_after,
+            reached_before=reached_before,
+        )
+        for pacs in dict.fromkeys((*not_asked, *(e.question.pacs for e in expectations)))
+    )
+    return Look(observations=observations, canaries=canaries, judgements=judgements)
+
+
+def _not_yet(judgements: Iterable[Judgement]) -> list[Question]:
+    return [
+        finding.expectation.question
+        for judgement in judgements
+        for finding in judgement.findings
+        if finding.expectation.purpose is Purpose.CARE_PATH
+        and finding.outcome is not Outcome.MET
+        and finding.observation is not None
+        and finding.observation.rung in _NOT_YET
+    ]
+
+
+def restored(before: Look, after: Look) -> list[str]:
+    """What differs from the baseline, in words; [] proves that the baseline is back."""
+    differences = []
+    were = {(j.pacs, f.expectation): f for j in before.judgements for f in j.findings}
+    for judgement in after.judgements:
+        for finding in judgement.findings:
+            was = were[judgement.pacs, finding.expectation]
+            if not _alike(was, finding):
+                asked = finding.expectation.question
+                differences.append(
+                    f"{judgement.pacs} {asked.endpoint} from {asked.vantage}: was {_seen(was)}, is {_seen(finding)}"
+                )
+    return differences
+
+
+def _alike(was: Finding, now: Finding) -> bool:
+    if was.observation is None or now.observation is None:
+        return False
+    if was.expectation.purpose is Purpose.CARE_PATH:
+        return was.outcome is now.outcome
+    return was.observation.rung == now.observation.rung or {was.observation.rung, now.observation.rung} <= UNREACHED
+
+
+def _seen(finding: Finding) -> str:
+    return finding.observation.rung.value if finding.observation else "not seen"
+
+
+def raise_first(error: BaseException | None) -> None:
+    """The exception of a failed task, as it was raised."""
+    if error is not None:
+        raise error
+
+
+class Verified(Value):
+    """``unopened``: the vantages that could not be used, and why."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    look: Look
+    unopened: dict[str, RemediateError]
+
+
+def verify(
+    loaded: Loaded,
+    playbook: Playbook | None,
+    limit: str | None,
+    guarded: Callable[[Cancellation], AbstractContextManager[None]],
+) -> Verified:
+    """Look once, as a playbook's plays do, or from everywhere at everything. No device is logged in to.
+
+    ``guarded``: what makes Ctrl-C safe around it.
+    """
+    site = loaded.site
+    wanted: dict[str, Expected] = {}
+    used: list[str] = []
+    for hosts, vantages, outside in _views(playbook, site):
+        used += vantages
+        for name in loaded.select(hosts, limit):
+            one = expectations(site.pacs[name], [site.vantages[v] for v in vantages], outside)
+            was = wanted.get(name, Expected(expectations=(), not_asked=()))
+            wanted[name] = Expected(
+                expectations=tuple(dict.fromkeys(was.expectations + one.expectations)),
+                not_asked=tuple(dict.fromkeys(was.not_asked + one.not_asked)),
+            )
+    if not used:
+        raise UsageError("there is no vantage to look from", next="add one to the inventory")
+    cancellation = Cancellation()
+    loop = LoopRunner(cancellation=cancellation)
+    nornir = tasks.framework(loaded.nornir, site, loop)
+    eyes = Eyes(site, tuple(dict.fromkeys(used)), nornir, loop, Stopwatch())
+    try:
+        with guarded(cancellation), closing(eyes):
+            unopened = eyes.open(all_needed=False)
+            look = eyes.look(
+                [e for one in wanted.values() for e in one.expectations],
+                {name: one.not_asked for name, one in wanted.items()},
+            )
+    finally:
+        loop.close()
+    return Verified(look=look, unopened=unopened)
+
+
+def _views(playbook: Playbook | None, site: Site) -> Iterable[tuple[str, tuple[str, ...], frozenset[Rung]]]:
+    """Pattern, vantages, and what the outside may see, for each play."""
+    if playbook is None:
+        yield "all", tuple(site.vantages), CLOSED
+        return
+    for play in playbook.plays:
+        outside = CLOSED
+        for name in play.controls:
+            outside &= controls.control(name).outside
+        yield play.hosts, play.vantages or tuple(site.vantages), outside

@@ -1,0 +1,218 @@
+"""Playbook + inventory + what the devices run now → a plan. Reads devices, changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from nornir.core import Nornir
+
+from remediate import __version__, controls, platforms, runner, tasks
+from remediate.change import guarding
+from remediate.change.looking import DEADLINE, raise_first
+from remediate.errors import CommandRejected, DriftError, PlanError, Unprovable
+from remediate.inventory import Loaded
+from remediate.model.change import Candidate, Plan, Section, Wave
+from remediate.model.rule import Intent
+from remediate.model.site import Device, LocalVia, Pacs, Site
+from remediate.model.verdict import Expectation
+from remediate.playbook import Play, Playbook, waves
+from remediate.policy import CLOSED, expectations
+from remediate.render import Renderer
+from remediate.runner import LoopRunner
+
+#: Seconds for reading one device.
+_READING = 120.0
+#: Seconds after which a Linux SSH server gives a connection up (net.ipv4.tcp_syn_retries = 6).
+SSH_GIVES_UP = 131.0
+
+
+def make(loaded: Loaded, playbook: Playbook, renderer: Renderer, limit: str | None = None, *, forks: int = 20) -> Plan:
+    """Raises PlanError where no safe plan can be made, DeviceError where a device cannot be read."""
+    loop = LoopRunner(num_workers=forks, deadline=_READING)
+    nornir = tasks.framework(loaded.nornir, loaded.site, loop)
+    try:
+        return _plan(loaded, playbook, nornir, renderer, limit)
+    finally:
+        nornir.close_connections(on_good=True, on_failed=True)
+        loop.close()
+
+
+def read(path: Path, loaded: Loaded) -> Plan:
+    """A plan from its file. Raises PlanError for one that is not ours, DriftError when the inventory has changed."""
+    try:
+        plan = Plan.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise PlanError(f"the plan cannot be read: {error.strerror}", where=str(path)) from error
+    except ValueError as error:
+        raise PlanError(
+            "this is not a plan of this version", where=str(path), next="make one: remediate plan PLAYBOOK --out FILE"
+        ) from error
+    if plan.inputs["inventory"] != loaded.digest:
+        raise DriftError("the inventory has changed since the plan was made", where=str(path), next="plan again")
+    return plan
+
+
+def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer, limit: str | None) -> Plan:
+    site = loaded.site
+    selected = [(play, loaded.select(play.hosts, limit)) for play in playbook.plays]
+    applied = [pacs for play, names in selected if play.controls for pacs in names]
+    running = _running(site, applied, nornir)
+    made: list[Wave] = []
+    templates: dict[str, str] = {}
+    for play, names in selected:
+        for members in waves(names, play.serial):
+            made.append(_wave(len(made) + 1, play, [site.pacs[n] for n in members], site, running, renderer, nornir))
+        for name in names if play.controls else ():
+            for device in site.pacs[name].protected_by:
+                for control in play.controls:
+                    used = site.devices[device].platform
+                    templates[f"template {used}/{control}.j2"] = renderer.digest(used, control)
+    return Plan(
+        tool=__version__,
+        playbook=str(Path(playbook.path).absolute()),
+        inventory=str(Path(loaded.path).absolute()),
+        inputs={"inventory": loaded.digest, "playbook": playbook.digest, **templates},
+        waves=tuple(made),
+        warnings=tuple(dict.fromkeys(_warnings(made, site))),
+    )
+
+
+def _running(site: Site, pacs: Iterable[str], nornir: Nornir) -> dict[str, str]:
+    names = tuple(dict.fromkeys(device for name in pacs for device in site.pacs[name].protected_by))
+    for name in pacs:
+        if not site.pacs[name].protected_by:
+            raise PlanError(
+                "no device protects it, so nothing can be applied",
+                where=name,
+                next="name its firewall in protected_by, or leave it out with --limit",
+            )
+    looks = runner.run(nornir, tasks.look_at_device, hosts=names) if names else {}
+    found = {}
+    for name, result in looks.items():
+        raise_first(result.exception)
+        look: tasks.DeviceLook = result[0].result
+        if look.lacks:
+            raise PlanError(
+                "the device cannot take a safe change:" + "".join(f"\n  - {lack}" for lack in look.lacks),
+                where=name,
+                next="mend that on the device or in the inventory, then plan again",
+            )
+        found[name] = look.running
+    return found
+
+
+def _section(intent: Intent, device: Device, now: guarding.Sections, renderer: Renderer, nornir: Nornir) -> Section:
+    """What cannot be proved is refused; whether the device would have refused it too is said with it."""
+    try:
+        return guarding.wanted(intent, device, now, renderer)
+    except Unprovable as error:
+        result = runner.run(nornir, tasks.objections, hosts=(device.name,), text=error.text)[device.name]
+        raise_first(result.exception)
+        if not result[0].result:
+            raise
+        raise CommandRejected(
+            f"the template's text cannot be proved ({error.what}), and the device refuses it; nothing was loaded",
+            words=result[0].result,
+            where=device.name,
+            next="mend the template",
+        ) from error
+
+
+def _wave(
+    number: int,
+    play: Play,
+    members: Sequence[Pacs],
+    site: Site,
+    running: dict[str, str],
+    renderer: Renderer,
+    nornir: Nornir,
+) -> Wave:
+    made: dict[str, list[Section]] = {}
+    in_place: dict[str, tuple[str, ...]] = {}
+    outside = CLOSED
+    for name in play.controls:
+        control = controls.control(name)
+        outside &= control.outside
+        for pacs in members:
+            for device in (site.devices[d] for d in pacs.protected_by):
+                now = platforms.platform(device.platform).running_sections(running[device.name])
+                section = _section(control.intent(pacs, device), device, now, renderer, nornir)
+                if section.rules == section.previous:
+                    in_place[device.name] = (*in_place.get(device.name, ()), section.name)
+                else:
+                    made.setdefault(device.name, []).append(section)
+    expected = [expectations(pacs, [site.vantages[v] for v in _vantages(play, site)], outside) for pacs in members]
+    return Wave(
+        number=number,
+        play=play.name,
+        pacs=tuple(pacs.name for pacs in members),
+        vantages=_vantages(play, site),
+        revert_in=play.revert_in,
+        candidates=tuple(
+            guarding.candidate(site.devices[name], sections, running[name], renderer) for name, sections in made.items()
+        ),
+        in_place=in_place,
+        expectations=tuple(e for one in expected for e in one.expectations),
+        not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
+        max_fail_percentage=play.max_fail_percentage,
+    )
+
+
+def _vantages(play: Play, site: Site) -> tuple[str, ...]:
+    """Those that the play's verify names, otherwise all."""
+    names = tuple(play.vantages or site.vantages)
+    if not names:
+        raise PlanError("there is no vantage to look from", where=play.name, next="add one to the inventory")
+    return names
+
+
+def _warnings(made: Iterable[Wave], site: Site) -> Iterable[str]:
+    for wave in made:
+        if not wave.candidates:
+            continue
+        for candidate in wave.candidates:
+            _check_timer(wave.revert_in, candidate)
+        certain, possible = _verify_takes(wave.expectations, site)
+        usable = wave.revert_in.total_seconds() * 0.8
+        if certain > usable:
+            raise PlanError(
+                f"revert_in is {wave.revert_in.total_seconds():g} s, but looking again may take {certain:.0f} s, and "
+                "the last fifth of the timer is kept free",
+                where=f"play {wave.play!r}",
+                next=f"set revert_in to {certain / 0.8:.0f}s or more",
+            )
+        if possible > usable:
+            yield (
+                f"play {wave.play!r}: looking again may take {possible:.0f} s where an SSH server waits out its own "
+                f"connect time-out for a filtered port; with revert_in {wave.revert_in.total_seconds():g} s the change "
+                f"would then be taken back. revert_in {possible / 0.8:.0f}s is safe"
+            )
+
+
+def _check_timer(revert_in: timedelta, candidate: Candidate) -> None:
+    able = platforms.platform(candidate.platform).capabilities
+    if not able.revert_min <= revert_in <= able.revert_max or revert_in % able.revert_step:
+        raise PlanError(
+            f"{candidate.platform} cannot wait {revert_in.total_seconds():g} s: its revert timer takes "
+            f"{able.revert_min.total_seconds():g} to {able.revert_max.total_seconds():g} s in steps of "
+            f"{able.revert_step.total_seconds():g} s",
+            where=candidate.device,
+            next="change revert_in",
+        )
+
+
+def _verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, float]:
+    """Seconds of one round at the worst: what local deadlines can add up to, and with SSH servers' time-outs.
+
+    The dial lets one connection at a time to each service of a PACS, so its questions add up.
+    """
+    certain: dict[tuple[str, int], float] = {}
+    possible: dict[tuple[str, int], float] = {}
+    for question in dict.fromkeys(e.question for e in expected):
+        gate = (question.pacs, question.service_port)
+        connect = DEADLINE if isinstance(site.vantages[question.vantage].via, LocalVia) else 0.0
+        certain[gate] = certain.get(gate, 0.0) + connect
+        possible[gate] = possible.get(gate, 0.0) + (connect or SSH_GIVES_UP)
+    return max(certain.values(), default=0.0), max(possible.values(), default=0.0)

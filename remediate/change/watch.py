@@ -1,0 +1,72 @@
+"""What a change tells while it runs, and how long it waited for what."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from remediate.model.observation import Observation, Rung
+from remediate.model.outcome import Waits
+from remediate.model.verdict import Judgement
+
+
+class Watch(Protocol):
+    """Told in the order in which things happen, from the thread that runs the change."""
+
+    def stage(self, wave: int, name: str, detail: str = "") -> None: ...
+
+    def looked(self, wave: int, title: str, judgements: Iterable[Judgement]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def alarm(self, text: str) -> None:
+        """Something that a person must see even in a hurry."""
+        ...
+
+
+class Stopwatch:
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._deadlines: list[tuple[float, float]] = []
+        self._answers: list[tuple[float, float]] = []
+        self._timer: list[tuple[float, float]] = []
+
+    def asked(self, observations: Iterable[Observation]) -> None:
+        """Observations of a round that has just ended."""
+        for seen in observations:
+            silent = seen.rung in (Rung.FILTERED, Rung.INCONCLUSIVE, Rung.NOT_DICOM, Rung.NOT_HTTP)
+            began = seen.asked_at.timestamp()
+            (self._deadlines if silent else self._answers).append((began, began + seen.elapsed))
+
+    @contextmanager
+    def waiting_for_timer(self) -> Iterator[None]:
+        began = time.time()
+        try:
+            yield
+        finally:
+            self._timer.append((began, time.time()))
+
+    @contextmanager
+    def waiting_for_pacs(self) -> Iterator[None]:
+        began = time.time()
+        try:
+            yield
+        finally:
+            self._answers.append((began, time.time()))
+
+    def read(self) -> Waits:
+        """Overlapping waits count once: first as the timer's, then as a deadline's, then as the PACS's."""
+        timer = _length(self._timer)
+        deadlines = _length(self._timer + self._deadlines) - timer
+        pacs = _length(self._timer + self._deadlines + self._answers) - timer - deadlines
+        return Waits(total=time.monotonic() - self._began, deadlines=deadlines, pacs=pacs, timer=timer)
+
+
+def _length(spans: list[tuple[float, float]]) -> float:
+    total, reached = 0.0, float("-inf")
+    for began, ended in sorted(spans):
+        total += max(0.0, ended - max(began, reached))
+        reached = max(reached, ended)
+    return total

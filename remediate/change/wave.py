@@ -1,0 +1,423 @@
+"""One wave: everything that it applies is verified together, then confirmed, or taken back together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from nornir.core import Nornir
+from nornir.core.task import AggregatedResult
+
+from remediate import platforms, runner, tasks
+from remediate.change import gates, guarding
+from remediate.change.looking import PATIENCE, Eyes, Look, raise_first, restored
+from remediate.change.machine import IN_FLIGHT, Step, advance
+from remediate.change.watch import Stopwatch, Watch
+from remediate.errors import (
+    DeviceError,
+    Inconclusive,
+    Interrupted,
+    NeedsHands,
+    RemediateError,
+    VerificationFailed,
+)
+from remediate.model.change import Journal, State, Token, Wave
+from remediate.model.site import Site
+from remediate.model.verdict import Judgement, Verdict
+from remediate.runner import Cancellation, LoopRunner
+
+#: The last part of the revert timer in which nothing is confirmed any more.
+KEPT_FREE = 0.2
+#: Seconds beyond the timer's end until a device must have taken a change back by itself.
+_TIMER_SLACK = 15.0
+
+
+@dataclass
+class Means:
+    """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back."""
+
+    site: Site
+    nornir: Nornir
+    steady: Nornir
+    loop: LoopRunner
+    journal: Journal
+    watch: Watch
+    clock: Stopwatch
+    cancellation: Cancellation
+
+
+@dataclass
+class Progress:
+    """Where a wave stands; read from the journal after a crash."""
+
+    state: State = State.PLANNED
+    tokens: dict[str, Token] = field(default_factory=dict)
+    before: Look | None = None
+    running: dict[str, str] = field(default_factory=dict)
+    pushed_at: datetime | None = None
+
+
+class WaveRun:
+    def __init__(self, wave: Wave, means: Means, progress: Progress | None = None) -> None:
+        self.wave = wave
+        self.means = means
+        self.at = progress or Progress()
+        self.judgements: tuple[Judgement, ...] = ()
+        self.reason: RemediateError | None = None
+        self._candidates = {c.device: c for c in wave.candidates}
+        self._staged = False
+        self._eyes = Eyes(means.site, wave.vantages, means.nornir, means.loop, means.clock)
+
+    @property
+    def state(self) -> State:
+        return self.at.state
+
+    def run(self) -> State:
+        """From the start to a closed state. A wave that was stopped or taken back holds its ``reason``."""
+        try:
+            with closing(self._eyes):
+                try:
+                    self._prepare()
+                except (RemediateError, KeyboardInterrupt) as error:
+                    return self._stopped(error)
+                if not self._candidates or not self._needed():
+                    self._discard()
+                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements})
+                    return self.state
+                return self._transaction()
+        finally:
+            self._close_sessions()
+
+    def take_up(self) -> State:
+        """After a crash: look at the record, then at the devices, then decide. Nothing is pushed twice."""
+        if self.state not in IN_FLIGHT:
+            return self.run()
+        try:
+            with closing(self._eyes):
+                states = {name: self._state_on(name) for name in self.at.tokens}
+                self.means.watch.stage(
+                    self.wave.number, "resume", ", ".join(f"{name}: {state}" for name, state in states.items())
+                )
+                self.means.journal.append("found on the devices", {"wave": self.wave.number, "states": states})
+                found = set(states.values())
+                if found == {platforms.CONFIRMED} and self.state in (State.VERIFIED, State.NEEDS_HANDS):
+                    return self._saved()
+                if found <= {platforms.ARMED, platforms.CONFIRMED} and self.state is not State.ROLLING_BACK:
+                    self._eyes.open()
+                    if self.state is State.ARMED:
+                        self._step(Step.PUSHED)
+                    if self.state in (State.PUSHED, State.VERIFIED):
+                        return self._finish()
+                why = {
+                    platforms.REVERTED: "the device has taken the change back by its own timer",
+                    platforms.ABSENT: "the program ended before the push reached the device",
+                }
+                texts = [f"{name}: {why.get(state, state)}" for name, state in states.items()]
+                return self._take_back(VerificationFailed("; ".join(texts) or "nothing was pushed"))
+        finally:
+            self._close_sessions()
+
+    # -- before the push ------------------------------------------------------------------------------
+
+    def _prepare(self) -> None:
+        """Preflight, baseline, and the candidates staged and checked by the devices themselves."""
+        watch, wave = self.means.watch, self.wave
+        self._step(Step.PREFLIGHT)
+        watch.stage(wave.number, "preflight", f"{len(wave.vantages)} vantages, {len(self._candidates)} devices")
+        self._eyes.open()
+        silent = [c for c in self._eyes.canaries() if not c.alive]
+        if silent:
+            raise Inconclusive(
+                "; ".join(f"vantage {c.vantage}: {c.detail}" for c in silent),
+                next="nothing was changed; a vantage whose canary is silent sees every port closed",
+            )
+        self._look_at_devices()
+        watch.stage(wave.number, "baseline", "what every vantage can do now")
+        before = self._eyes.look(wave.expectations, wave.not_asked)
+        self.at.before = before
+        self.judgements = before.judgements
+        self._step(Step.BASELINE, **before.record(), running=self.at.running)
+        watch.looked(wave.number, "before", before.judgements)
+        if not wave.reopens:
+            gates.check_baseline(before)
+        if self._candidates and self._needed():
+            watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
+            self._staged = True
+            self._on(tasks.load, candidates=self._candidates)
+
+    def _look_at_devices(self) -> None:
+        if not self._candidates:
+            return
+        for name, result in self._on(tasks.look_at_device).items():
+            look: tasks.DeviceLook = result[0].result
+            if look.lacks:
+                raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
+            guarding.check_base(self._candidates[name], look.running)
+            self.at.running[name] = look.running
+
+    def _needed(self) -> bool:
+        """Whether there is something to close, or a section of ours that is no longer as it should be."""
+        if self.wave.reopens:
+            return True
+        drifted = any(s.previous is not None for c in self._candidates.values() for s in c.sections)
+        return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements)
+
+    def _stopped(self, error: BaseException) -> State:
+        """Nothing was pushed, and nothing will be."""
+        self.reason = _as_ours(error)
+        try:
+            self._discard()
+        except RemediateError as failed:
+            self.means.watch.note(f"a staged candidate may be left, which nothing loads: {failed.what}")
+        self._step(Step.STOPPED, why=str(self.reason))
+        return self.state
+
+    def _discard(self) -> None:
+        if self._staged:
+            self._on(tasks.discard, nornir=self.means.steady)
+
+    # -- the transaction ------------------------------------------------------------------------------
+
+    def _transaction(self) -> State:
+        try:
+            self._push()
+        except (RemediateError, KeyboardInterrupt) as error:
+            return self._take_back(error) if self.state in IN_FLIGHT else self._stopped(error)
+        return self._finish()
+
+    def _push(self) -> None:
+        """Compare with the planned base once more, then arm and load, every device at the same time. No retry."""
+        watch, wave = self.means.watch, self.wave
+        for name, result in self._on(tasks.look_at_device).items():
+            look: tasks.DeviceLook = result[0].result
+            guarding.check_base(self._candidates[name], look.running, self.at.running[name])
+        self._check_cancelled()
+        self.at.tokens = {name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._candidates}
+        self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
+        watch.stage(wave.number, "push", f"{', '.join(self._candidates)}; revert in {_seconds(wave.revert_in)}")
+        self._on(tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal())
+        entry = self._step(Step.PUSHED)
+        self.at.pushed_at = entry
+
+    def _finish(self) -> State:
+        try:
+            after = self._verify()
+            self._step(Step.VERIFIED, **after.record())
+            self._confirm()
+        except (RemediateError, KeyboardInterrupt) as error:
+            return self._take_back(error)
+        return self._saved()
+
+    def _verify(self) -> Look:
+        """Everything must be known and as expected, well before the timer ends. Raises what is not."""
+        watch, wave = self.means.watch, self.wave
+        left = self._time_left()
+        until = time.monotonic() + left - KEPT_FREE * wave.revert_in.total_seconds()
+        watch.stage(
+            wave.number, "verify", f"a new login, the rules read back, every vantage; {left:.0f} s on the timer"
+        )
+        self._check_armed()
+        self._on(tasks.log_in_afresh, site=self.means.site)
+        before = self.at.before
+        after = self._eyes.look(
+            wave.expectations,
+            wave.not_asked,
+            asked_after=self.at.pushed_at,
+            reached_before=before.reached if before else (),
+            patience=PATIENCE,
+            until=until,
+        )
+        self.judgements = after.judgements
+        watch.looked(wave.number, "after", after.judgements)
+        self._check_cancelled()
+        if not wave.reopens:
+            gates.check_after(after)
+        self._check_armed()
+        if self._time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
+            raise VerificationFailed(
+                "the last fifth of the revert timer has begun", next="set a longer revert_in and run again"
+            )
+        return after
+
+    def _confirm(self) -> None:
+        self.means.watch.stage(self.wave.number, "confirm", ", ".join(self._candidates))
+        self._check_cancelled()
+        self._on(tasks.confirm, tokens=self.at.tokens, journal=self._device_journal(), nornir=self.means.steady)
+
+    def _saved(self) -> State:
+        """Confirmed on every device. What now fails does not open anything again: a person must see to it."""
+        try:
+            results = self._on(tasks.save, tokens=self.at.tokens, nornir=self.means.steady)
+        except RemediateError as error:
+            self.reason = NeedsHands(
+                f"the change is confirmed, but it may not outlast a restart: {error}",
+                next="mend that on the device, then: remediate resume",
+            )
+            self.means.watch.alarm(str(self.reason))
+            if self.state is not State.NEEDS_HANDS:
+                self._step(Step.NEEDS_HANDS, why=str(error))
+            return self.state
+        how = {name: result[0].result for name, result in results.items()}
+        for name, text in how.items():
+            self.means.watch.note(f"{name}: loaded at boot by {text}")
+        self._step(Step.CONFIRMED, at_boot=how)
+        return self.state
+
+    # -- taking back ----------------------------------------------------------------------------------
+
+    def _take_back(self, error: BaseException) -> State:
+        """Undo every push of the wave, prove it, and say so. A Ctrl-C no longer stops this; a second one does."""
+        self.reason = _as_ours(error)
+        watch = self.means.watch
+        self._step(Step.ROLLING_BACK, why=str(self.reason))
+        watch.alarm(f"taking the change back: {self.reason.what}")
+        stuck: dict[str, str] = {}
+        for name in self.at.tokens:
+            try:
+                self._undo(name)
+            except RemediateError as failed:
+                stuck[name] = str(failed)
+        if stuck:
+            texts = "\n".join(f"{name}: {text}" for name, text in stuck.items())
+            self.reason = NeedsHands(
+                f"the change could not be taken back everywhere:\n{texts}",
+                next="log in on the console of each device named, see what is loaded, then: remediate resume",
+            )
+            self._step(Step.NEEDS_HANDS, devices=stuck)
+            watch.alarm(str(self.reason))
+            return self.state
+        self._prove_restored()
+        return self.state
+
+    def _undo(self, name: str) -> None:
+        """Now, or, where the device cannot be reached, once its own timer must have ended."""
+        try:
+            self._undo_now(name)
+            return
+        except (DeviceError, Inconclusive) as error:
+            left = max(0.0, self._time_left()) + _TIMER_SLACK
+            self.means.watch.note(f"{name}: {error.what}; its own timer ends within {left:.0f} s")
+        ends = time.monotonic() + left
+        with self.means.clock.waiting_for_timer():
+            while True:
+                time.sleep(min(2.0, left))  # the device's timer is what is waited for; nothing tells us when it ends
+                try:
+                    self._undo_now(name)
+                    return
+                except (DeviceError, Inconclusive):
+                    if time.monotonic() > ends:
+                        raise
+
+    def _undo_now(self, name: str) -> None:
+        steady = self.means.steady
+        try:
+            self._on(tasks.take_back, (name,), tokens=self.at.tokens, nornir=steady)
+            result = self._on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=steady)
+            running, state = result[name][0].result
+            if state.name not in (platforms.REVERTED, platforms.ABSENT):
+                raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
+            guarding.check_restored(self._candidates[name], running)
+            self._on(tasks.forget, (name,), tokens=self.at.tokens, nornir=steady)
+            self._on(tasks.discard, (name,), nornir=steady)
+        except RemediateError:
+            self._on(tasks.close_session, (name,), nornir=steady)  # the next try logs in afresh
+            raise
+
+    def _prove_restored(self) -> None:
+        watch, wave, before = self.means.watch, self.wave, self.at.before
+        watch.stage(wave.number, "look again", "is everything as it was before?")
+        eyes = Eyes(self.means.site, wave.vantages, self.means.steady, self.means.loop, self.means.clock)
+        differences: list[str]
+        evidence: dict[str, Any] = {}
+        with closing(eyes):
+            try:
+                eyes.open()
+                after = eyes.look(wave.expectations, wave.not_asked, patience=PATIENCE if gates.served(before) else 0.0)
+                self.judgements = after.judgements
+                watch.looked(wave.number, "taken back", after.judgements)
+                evidence = after.record()
+                differences = restored(before, after) if before else ["the baseline is not in the record"]
+                reopened = [j.pacs for j in after.judgements if j.verdict is Verdict.EXPOSED]
+            except RemediateError as error:
+                differences, reopened = [f"could not be looked at again: {error}"], []
+        self._step(
+            Step.ROLLED_BACK, why=str(self.reason), restored=not differences, differences=differences, **evidence
+        )
+        if reopened and not wave.reopens:
+            watch.alarm(f"OPEN TO THE OUTSIDE AGAIN: {', '.join(reopened)}")
+        for text in differences:
+            watch.alarm(f"not as before: {text}")
+        if not differences:
+            watch.note("the baseline is restored: rules read back, every vantage sees what it saw before")
+
+    # -- small things ---------------------------------------------------------------------------------
+
+    def _step(self, step: Step, **data: Any) -> datetime:
+        """The transition is checked and durable before anything that follows from it is done."""
+        state = advance(self.at.state, step)
+        entry = self.means.journal.append(step, {"wave": self.wave.number, "state": state, **data})
+        self.at.state = state
+        return entry.at
+
+    def _on(
+        self,
+        task: Callable[..., Any],
+        names: Iterable[str] | None = None,
+        *,
+        nornir: Nornir | None = None,
+        **params: Any,
+    ) -> AggregatedResult:
+        """The task on devices of this wave, all of them unless named; raises the first failure once all are done."""
+        hosts: Sequence[str] = tuple(self._candidates if names is None else names)
+        results = runner.run(nornir or self.means.nornir, task, hosts=hosts, **params)
+        for result in results.values():
+            raise_first(result.exception)
+        return results
+
+    def _close_sessions(self) -> None:
+        if self._candidates:
+            runner.run(self.means.steady, tasks.close_session, hosts=tuple(self._candidates))
+
+    def _device_journal(self) -> tasks.DeviceJournal:
+        return tasks.DeviceJournal(self.means.journal, self.wave.number)
+
+    def _state_on(self, name: str) -> str:
+        try:
+            result = self._on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=self.means.steady)
+        except DeviceError as error:
+            self._on(tasks.close_session, (name,), nornir=self.means.steady)
+            return f"cannot be asked: {error.what}"
+        running, state = result[name][0].result
+        self.at.running.setdefault(name, running)
+        return str(state.name)
+
+    def _check_armed(self) -> None:
+        """The push is in force as simulated, provisional or (after a crash) confirmed, and nothing else changed."""
+        for name, result in self._on(tasks.read_back, tokens=self.at.tokens).items():
+            running, state = result[0].result
+            if state.name not in (platforms.ARMED, platforms.CONFIRMED):
+                raise VerificationFailed(f"the push is {state.name}, no longer armed", where=name)
+            guarding.check_applied(self._candidates[name], running, self.at.running[name])
+
+    def _time_left(self) -> float:
+        """Seconds until the first device of the wave takes the change back."""
+        if self.at.pushed_at is None:
+            return self.wave.revert_in.total_seconds()
+        gone = (datetime.now(self.at.pushed_at.tzinfo) - self.at.pushed_at).total_seconds()
+        return self.wave.revert_in.total_seconds() - gone
+
+    def _check_cancelled(self) -> None:
+        if self.means.cancellation.requested:
+            raise Interrupted(self.means.cancellation.reason)
+
+
+def _as_ours(error: BaseException) -> RemediateError:
+    return error if isinstance(error, RemediateError) else Interrupted("stopped by the operator")
+
+
+def _seconds(duration: timedelta) -> str:
+    return f"{duration.total_seconds():g} s"

@@ -1,0 +1,232 @@
+"""The commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from remediate import __version__
+from remediate.cli import common, lab, record
+from remediate.cli.common import DEFAULT_INVENTORY, Format
+
+if TYPE_CHECKING:
+    from remediate.model.change import Plan
+
+app = typer.Typer(
+    help="Find exposed medical-image archives (PACS), close them on the device, prove it, or take it back.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=True,
+    rich_markup_mode=None,
+)
+app.add_typer(record.app, name="record")
+app.add_typer(lab.app, name="lab")
+inventory_app = typer.Typer(help="The inventory.", no_args_is_help=True)
+app.add_typer(inventory_app, name="inventory")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"remediate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
+) -> None:
+    pass
+
+
+@inventory_app.command("check")
+def inventory_check(inventory: common.Inventory = DEFAULT_INVENTORY) -> None:
+    """Say everything that is wrong with the inventory, at once."""
+    site = common.loaded(inventory).site
+    common.out().print(f"{len(site.pacs)} PACS, {len(site.devices)} devices, {len(site.vantages)} vantages: no problem")
+
+
+@app.command()
+def verify(
+    playbook: Annotated[Path | None, typer.Argument(help="Look as this playbook's plays do; without: at all.")] = None,
+    inventory: common.Inventory = DEFAULT_INVENTORY,
+    limit: common.Limit = None,
+    extra_vars: common.ExtraVars = None,
+    output: common.Output = Format.TABLE,
+    verbose: common.Verbose = False,
+) -> None:
+    """Look from every vantage, change nothing, keep no record."""
+    from remediate import playbook as playbooks
+    from remediate.change import looking
+    from remediate.change.change import status_of
+    from remediate.report import tables
+
+    loaded = common.loaded(inventory)
+    book = None
+    if playbook is not None:
+        book = playbooks.load(
+            playbook, common.extra_vars(extra_vars), controls=_controls(), vantages=set(loaded.site.vantages)
+        )
+    look = looking.verify(loaded, book, limit, common.interruptible)
+    for name, error in look.unopened.items():
+        common.err().print(Text(f"! vantage {name}: {error}", style="bold red"))
+    found = look.look.judgements
+    if verbose:
+        common.err().print(tables.details(found))
+    common.show(tables.judgements(found), [j.model_dump(mode="json") for j in found], output)
+    raise typer.Exit(status_of(found))
+
+
+@app.command()
+def plan(
+    playbook: Annotated[Path, typer.Argument(help="The playbook to plan.")],
+    inventory: common.Inventory = DEFAULT_INVENTORY,
+    limit: common.Limit = None,
+    extra_vars: common.ExtraVars = None,
+    templates: common.Templates = None,
+    to: Annotated[Path | None, typer.Option("--out", help="Write the plan there, for `remediate run`.")] = None,
+    output: common.Output = Format.TABLE,
+    forks: common.Forks = 20,
+) -> None:
+    """Render, simulate and prove what would be done; read the devices, change nothing."""
+    from remediate.report import tables
+
+    made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
+    if to is not None:
+        to.write_text(json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
+        to.chmod(0o600)
+    common.show(tables.plan(made, diff=True), made.model_dump(mode="json"), output)
+
+
+@app.command()
+def run(
+    playbook: Annotated[Path, typer.Argument(help="A playbook, or a plan that `remediate plan --out` wrote.")],
+    inventory: common.Inventory = DEFAULT_INVENTORY,
+    limit: common.Limit = None,
+    check: Annotated[bool, typer.Option("--check", help="Plan and look, but change nothing.")] = False,
+    diff: Annotated[bool, typer.Option("--diff", help="Show what changes on each device.")] = False,
+    extra_vars: common.ExtraVars = None,
+    templates: common.Templates = None,
+    record: common.RecordAt = None,
+    output: common.Output = Format.TABLE,
+    forks: common.Forks = 20,
+    verbose: common.Verbose = False,
+) -> None:
+    """The whole loop: plan, look, push provisionally, look again, confirm or take back; all of it in the record."""
+    from remediate.change import change
+    from remediate.report import tables
+
+    made = _plan_in(playbook, inventory) if playbook.suffix == ".json" else None
+    if made is None:
+        made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
+    if diff or check:
+        common.err().print(tables.plan(made, diff=diff))
+    for warning in made.warnings:
+        common.err().print(Text(f"warning: {warning}", style="yellow"))
+    if check:
+        verify(None if playbook.suffix == ".json" else playbook, inventory, limit, extra_vars, output, verbose)
+    with common.desk(inventory, record, forks=forks, verbose=verbose) as desk:
+        done = change.run(made, desk)
+    common.show(tables.outcome(done), done.model_dump(mode="json"), output)
+    raise typer.Exit(done.exit_status)
+
+
+@app.command()
+def resume(
+    name: Annotated[
+        str | None, typer.Argument(metavar="CHANGE", help="Which change; without: the unfinished one.")
+    ] = None,
+    inventory: Annotated[
+        Path | None, typer.Option("-i", "--inventory", help="Without: the one that the change was made with.")
+    ] = None,
+    record: common.RecordAt = None,
+    output: common.Output = Format.TABLE,
+    verbose: common.Verbose = False,
+) -> None:
+    """After a crash: read the record, then the devices, then finish the change or take it back."""
+    from remediate.change import change
+    from remediate.errors import RecordError
+    from remediate.report import tables
+
+    with common.record(record) as opened:
+        waiting = change.unfinished(opened)
+        if name is None and not waiting:
+            common.out().print("nothing to resume: every change in the record has ended")
+            return
+        wanted = name or waiting[0]
+        found, _ = change.replay(list(opened.journal(wanted)))
+        if found is None:
+            raise RecordError(f"change {wanted} has no plan in its record", next="remediate record show")
+        if wanted not in waiting:
+            common.out().print(f"change {wanted} has ended; nothing to resume")
+            return
+    with common.desk(inventory or Path(found.inventory), record, verbose=verbose) as desk:
+        done = change.resume(wanted, desk)
+    common.show(tables.outcome(done), done.model_dump(mode="json"), output)
+    raise typer.Exit(done.exit_status)
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(metavar="CHANGE", help="The confirmed change to take back.")],
+    inventory: Annotated[
+        Path | None, typer.Option("-i", "--inventory", help="Without: the one that the change was made with.")
+    ] = None,
+    templates: common.Templates = None,
+    check: Annotated[bool, typer.Option("--check", help="Show what would be taken back, change nothing.")] = False,
+    record: common.RecordAt = None,
+    output: common.Output = Format.TABLE,
+    verbose: common.Verbose = False,
+) -> None:
+    """After second thoughts: take a confirmed change back, as a change of its own. This opens what it had closed."""
+    from remediate.change import change
+    from remediate.errors import RecordError
+    from remediate.render import Renderer
+    from remediate.report import tables
+
+    with common.record(record) as opened:
+        found, _ = change.replay(list(opened.journal(name)))
+    if found is None:
+        raise RecordError(f"change {name} has no plan in its record", next="remediate record show")
+    with common.desk(inventory or Path(found.inventory), record, verbose=verbose) as desk:
+        back = change.taking_back(name, desk, Renderer(templates))
+        common.err().print(tables.plan(back, diff=True))
+        if check:
+            return
+        done = change.run(back, desk)
+    common.show(tables.outcome(done), done.model_dump(mode="json"), output)
+    raise typer.Exit(done.exit_status)
+
+
+def _controls() -> set[str]:
+    from remediate import controls
+
+    return set(controls.CONTROLS)
+
+
+def _plan(
+    playbook: Path,
+    inventory: Path,
+    limit: str | None,
+    extra_vars: list[str] | None,
+    templates: Path | None,
+    forks: int,
+) -> Plan:
+    from remediate import playbook as playbooks
+    from remediate.change import planning
+    from remediate.render import Renderer
+
+    loaded = common.loaded(inventory)
+    book = playbooks.load(
+        playbook, common.extra_vars(extra_vars), controls=_controls(), vantages=set(loaded.site.vantages)
+    )
+    return planning.make(loaded, book, Renderer(templates), limit, forks=forks)
+
+
+def _plan_in(path: Path, inventory: Path) -> Plan:
+    from remediate.change import planning
+
+    return planning.read(path, common.loaded(inventory))

@@ -1,0 +1,139 @@
+"""What the commands share: options, consoles, opening the inventory and the record."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console, RenderableType
+
+from remediate.errors import EXIT_INTERRUPTED, UsageError
+
+if TYPE_CHECKING:
+    from remediate.change.change import Desk
+    from remediate.inventory import Loaded
+    from remediate.record import Record
+    from remediate.runner import Cancellation
+
+
+class Format(StrEnum):
+    TABLE = "table"
+    JSON = "json"
+
+
+Inventory = Annotated[
+    Path, typer.Option("-i", "--inventory", help="The inventory's directory, or the hosts.yaml in it.")
+]
+Limit = Annotated[str | None, typer.Option("--limit", help="Only these PACS or groups, as in Ansible.")]
+ExtraVars = Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="key=value; wins over a play's vars.")]
+Forks = Annotated[int, typer.Option("--forks", min=1, max=200, help="Devices at a time.")]
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more while it runs.")]
+Output = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
+Templates = Annotated[
+    Path | None, typer.Option("--templates", help="A folder of templates that come before the built-in ones.")
+]
+RecordAt = Annotated[
+    str | None,
+    typer.Option("--record", envvar="REMEDIATE_RECORD", help="The change record: a file, or a database URL."),
+]
+
+DEFAULT_INVENTORY = Path("inventory")
+
+
+def out() -> Console:
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def err() -> Console:
+    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+
+def show(made: RenderableType, data: Any, how: Format) -> None:
+    """The result on standard output: for people, or as one JSON document."""
+    if how is Format.JSON:
+        sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+    else:
+        console = out()
+        if not sys.stdout.isatty():
+            console.width = 200  # a pipe has no width, and a folded table is of no use there
+        console.print(made)
+
+
+def loaded(path: Path) -> Loaded:
+    from remediate import inventory, platforms
+
+    return inventory.load(path, platforms=set(platforms.PLATFORMS))
+
+
+def extra_vars(given: list[str] | None) -> dict[str, str]:
+    pairs = [item.partition("=") for item in given or ()]
+    wrong = [key for key, equals, _ in pairs if not equals or not key]
+    if wrong:
+        raise UsageError(f"-e {wrong[0]} is not key=value", next="write, for example, -e revert_in=10m")
+    return {key: value for key, _, value in pairs}
+
+
+def record_path(given: str | None) -> str:
+    if given:
+        return given
+    home = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    return str(Path(home) / "remediate" / "record.db")
+
+
+@contextmanager
+def record(given: str | None) -> Iterator[Record]:
+    from remediate.record import Record
+
+    with Record.open(record_path(given)) as opened:
+        yield opened
+
+
+@contextmanager
+def desk(inventory: Path, record_at: str | None, *, forks: int = 20, verbose: bool = False) -> Iterator[Desk]:
+    """Inventory, record, runner and vantages of one command, with Ctrl-C made safe."""
+    from remediate.change import change
+    from remediate.report.console import ConsoleWatch
+
+    site = loaded(inventory)
+    watch = ConsoleWatch(err(), verbose=verbose)
+    with (
+        record(record_at) as opened,
+        change.desk(site, opened, watch, forks=forks) as made,
+        interruptible(made.cancellation),
+    ):
+        yield made
+
+
+@contextmanager
+def interruptible(cancellation: Cancellation) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM starts nothing more and takes back what is in flight; the second one leaves that to
+    the devices' own timers."""
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if cancellation.requested:
+            sys.stderr.write(
+                "\nleft at once: what is armed is taken back by the devices' own timers; "
+                "`remediate resume` says what became of it\n"
+            )
+            sys.stderr.flush()
+            os._exit(EXIT_INTERRUPTED)  # nothing here may wait: that is what was asked for
+        sys.stderr.write(
+            "\nstopping: nothing more is started, what is in flight is taken back (again: leave at once)\n"
+        )
+        cancellation.request(f"stopped by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

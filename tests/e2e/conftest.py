@@ -1,0 +1,125 @@
+"""The command line, as a user runs it, on the real site."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from remediate.lab.real import LabSite
+from remediate.record import Record
+
+REMEDIATE = Path(sys.executable).with_name("remediate")
+
+
+@dataclass
+class Done:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass
+class User:
+    """Somebody with an inventory, a playbook and a record, at a prompt."""
+
+    site: LabSite
+    folder: Path
+    running: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def record_file(self) -> Path:
+        return self.folder / "record.db"
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [str(REMEDIATE), *args],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            cwd=self.folder,
+            env={**os.environ, "REMEDIATE_RECORD": str(self.record_file)},
+        )
+        self.running.append(process)
+        return process
+
+    def do(self, *args: str) -> Done:
+        process = self.start(*args)
+        out, err = process.communicate(timeout=300)
+        return Done(process.returncode, out, err)
+
+    def inventory(self, path: Path | None = None) -> list[str]:
+        return ["-i", str(path or self.site.inventory)]
+
+    def run(self, *more: str, revert_in: int = 90) -> list[str]:
+        return [
+            "run",
+            str(self.site.playbook),
+            *self.inventory(),
+            "-e",
+            f"revert_in={revert_in}",
+            "--format",
+            "json",
+            *more,
+        ]
+
+    def verify(self) -> Done:
+        return self.do("verify", *self.inventory(), "--format", "json")
+
+    def kinds(self) -> list[str]:
+        """The kinds of the newest change's entries."""
+        with Record.open(self.record_file) as record:
+            changes = record.changes()
+            return [entry.kind for entry in record.journal(changes[-1].change)] if changes else []
+
+    def until(self, kind: str, process: subprocess.Popen[str]) -> None:
+        """Returns as soon as the newest change has that entry, while the program runs."""
+        wait_for(lambda: self.record_file.exists() and kind in self.kinds(), process)
+
+
+def wait_for(
+    condition: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 120
+) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        if process is not None and process.poll() is not None:
+            out, err = process.communicate()
+            raise AssertionError(f"the program ended with {process.returncode} too early:\n{out}\n{err}")
+        assert time.monotonic() < until, "it did not happen in time"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def user(fresh_site: LabSite, tmp_path: Path) -> Iterator[User]:
+    made = User(fresh_site, tmp_path)
+    yield made
+    for process in made.running:
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def forms(secret: str) -> list[bytes]:
+    """How a text may hide in bytes: as it is, in UTF-16, and in base64 at each of the three alignments."""
+    found = [secret.encode(), secret.encode("utf-16-le"), secret.encode("utf-16-be"), secret.lower().encode()]
+    for raw in (secret.encode(), secret.encode("utf-16-le")):
+        for shift in range(3):
+            encoded = base64.b64encode(b"\0" * shift + raw)
+            # the first and last group also depend on what stands around the text
+            found.append(encoded[4 if shift else 0 : -4])
+    return found

@@ -1,0 +1,329 @@
+"""One real exposure on a real site, closed, proved, taken back, recorded: what must hold, by the command line."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from remediate.lab.real import LabSite
+from tests.e2e.conftest import User, wait_for
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+
+
+def ruleset(site: LabSite) -> tuple[str, str]:
+    """Everything that filters on the firewall, counters left out."""
+    nft = site.must("fw", ["nft", "-s", "list", "ruleset"])
+    legacy = site.must("fw", ["iptables-save"])
+    return nft, re.sub(r"\[\d+:\d+\]|^#.*\n", "", legacy, flags=re.MULTILINE)
+
+
+def without_ours(nft: str) -> str:
+    return re.sub(r"^table inet remediate \{\n.*?^\}\n", "", nft, flags=re.MULTILINE | re.DOTALL)
+
+
+def has_guard(site: LabSite) -> bool:
+    return not site.exec("fw", ["nft", "list", "table", "inet", "remediate"]).returncode
+
+
+def left_on_device(site: LabSite) -> str:
+    return site.exec("fw", ["sh", "-c", "ls -A /var/lib/remediate; pgrep -af deadman"]).stdout.strip()
+
+
+def rungs(judgements: list[dict[str, object]], vantage: str) -> set[str]:
+    return {
+        finding["observation"]["rung"]
+        for judgement in judgements
+        for finding in judgement["findings"]  # type: ignore[attr-defined]  # plain JSON
+        if finding["expectation"]["question"]["vantage"] == vantage
+    }
+
+
+def retrieve(site: LabSite) -> int:
+    """A C-MOVE of every study from the archive back to the clinic's listener; how many files came."""
+    for path in site.received.iterdir():
+        path.unlink()
+    i = site.layout
+    common = ["-aet", i.clinic_ae_title, "-aec", i.ae_title]
+    query = ["-S", "-k", "QueryRetrieveLevel=STUDY", "-k", "StudyInstanceUID"]
+    studies = re.findall(
+        r"\(0020,000d\) UI \[([0-9.]+)",
+        site.must("clinic", ["findscu", *common, *query, str(i.pacs), str(i.dicom_port)], stderr=subprocess.STDOUT),
+    )
+    for uid in studies:
+        site.must(
+            "clinic",
+            [
+                "movescu",
+                *common,
+                "-aem",
+                i.clinic_ae_title,
+                "-S",
+                "-k",
+                "QueryRetrieveLevel=STUDY",
+                "-k",
+                f"StudyInstanceUID={uid}",
+                str(i.pacs),
+                str(i.dicom_port),
+            ],
+        )
+    return len(list(site.received.iterdir()))
+
+
+class Inside:
+    """An association from outside, open while the guard goes up: what passes either way."""
+
+    def __init__(self, site: LabSite, folder: Path) -> None:
+        # A plain TCP client keeps a connection to the archive's web port and asks on it again and again; it prints
+        # a line for every answer.
+        i = site.layout
+        program = (
+            "import socket, sys, time\n"
+            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_web_port}), 5)\n"
+            "s.settimeout(1)\n"
+            "while True:\n"
+            "    try:\n"
+            "        s.sendall(b'GET /system HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n')\n"
+            "        print(len(s.recv(65536)), flush=True)\n"
+            "    except TimeoutError:\n"
+            "        print('silence', flush=True)\n"
+            "    time.sleep(0.1)\n"
+        )
+        self.out = folder / "inside.txt"
+        self.process = site.popen(
+            "internet", ["python3", "-c", program], stdout=self.out.open("w"), stderr=subprocess.STDOUT
+        )
+
+    def lines(self) -> list[str]:
+        return self.out.read_text().split()
+
+
+def test_the_whole_loop(user: User, tmp_path: Path) -> None:
+    site = user.site
+    before = ruleset(site)
+    exposed = user.verify()
+    assert exposed.status == 1
+    assert rungs(exposed.json, "internet") & {"query answered", "data returned"}
+    assert retrieve(site) > 0
+
+    outsider = Inside(site, tmp_path)
+    wait_for(lambda: len(outsider.lines()) > 2)
+    assert set(outsider.lines()) - {"silence"}
+    done = user.do(*user.run())
+    assert done.status == 0, done.err
+    assert [wave["state"] for wave in done.json["waves"]] == ["confirmed"]
+
+    # an association that was open before passes no byte any more, either way
+    passed = len([line for line in outsider.lines() if line != "silence"])
+    wait_for(lambda: outsider.lines()[-3:] == ["silence"] * 3)
+    assert len([line for line in outsider.lines() if line != "silence"]) == passed
+    outsider.process.kill()
+    outsider.process.wait()
+
+    after = user.verify()
+    assert after.status == 0, after.out
+    assert rungs(after.json, "internet") == {"filtered"}
+    assert retrieve(site) > 0, "the archive still opens associations back to the clinic"
+    now = ruleset(site)
+    assert without_ours(now[0]) == without_ours(before[0])
+    assert now[1] == before[1]
+    assert now[0] != before[0]
+    assert left_on_device(site) == ""
+
+    waits = done.json["waits"]
+    remainder = waits["total"] - waits["deadlines"] - waits["pacs"] - waits["timer"]
+    assert remainder < 15, waits
+
+    again = user.do(*user.run())
+    assert again.status == 0
+    assert [wave["state"] for wave in again.json["waves"]] == ["unchanged"]
+    assert ruleset(site) == now
+
+    first = user.do("record", "list", "--format", "json").json[0]["change"]
+    shown = user.do("record", "show", first)
+    assert "pushing" in shown.out
+    assert "device confirmed" in shown.out
+    assert user.do("record", "verify").status == 0
+
+    back = user.do("rollback", first, "--format", "json")
+    assert back.status == 0, back.err
+    assert ruleset(site) == before
+    assert user.verify().status == 1
+
+
+def test_the_guard_outlasts_a_restart_of_the_firewall(user: User) -> None:
+    site = user.site
+    assert user.do(*user.run()).status == 0
+    guarded = ruleset(site)
+    site.must("fw", ["nft", "delete", "table", "inet", "remediate"])
+    site.must("fw", ["sh", "-c", 'for hook in /etc/network/if-pre-up.d/remediate-guard-*; do "$hook"; done'])
+    assert ruleset(site) == guarded
+    assert user.verify().status == 0
+
+
+def test_check_and_plan_change_nothing(user: User) -> None:
+    before = ruleset(user.site)
+    assert user.do(*user.run("--check", "--diff")).status == 1
+    planned = user.do("plan", str(user.site.playbook), *user.inventory(), "--out", str(user.folder / "plan.json"))
+    assert planned.status == 0
+    assert "+\t\tiifname" in planned.out
+    assert ruleset(user.site) == before
+    assert left_on_device(user.site) == ""
+    done = user.do("run", str(user.folder / "plan.json"), *user.inventory())
+    assert done.status == 0, done.err
+
+
+def test_killed_after_the_push_the_device_takes_it_back_alone(user: User) -> None:
+    site = user.site
+    before = ruleset(site)
+    process = user.start(*user.run(revert_in=15))
+    user.until("all pushed", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert has_guard(site)
+    wait_for(lambda: ruleset(site) == before, seconds=30)
+    resumed = user.do("resume", "--format", "json")
+    assert resumed.status == 4, resumed.err
+    assert "own timer" in resumed.json["reason"]
+    assert user.kinds()[-2:] == ["rolled back", "ended"]
+    assert left_on_device(site) == ""
+    assert user.do("resume").status == 0, "nothing left to resume"
+    assert user.do("record", "verify").status == 0
+
+
+@pytest.mark.parametrize("at", ["pushing", "pushed", "all pushed", "verified", "confirming", "device confirmed"])
+def test_killed_and_resumed_in_time_it_is_verified_and_confirmed_once(user: User, at: str) -> None:
+    process = user.start(*user.run())
+    user.until(at, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resumed = user.do("resume", "--format", "json")
+    kinds = user.kinds()
+    if at == "pushing" and resumed.status == 4:  # killed between the entry and the push itself
+        assert not has_guard(user.site)
+    else:
+        assert resumed.status == 0, resumed.err
+        assert has_guard(user.site)
+        assert kinds.count("pushing") == 1
+        assert kinds.count("confirmed") == 1
+        assert user.verify().status == 0
+    assert kinds[-1] == "ended"
+    assert left_on_device(user.site) == ""
+
+
+@pytest.mark.parametrize("at", ["planned", "preflight", "baseline"])
+def test_killed_before_the_push_resume_goes_on(user: User, at: str) -> None:
+    process = user.start(*user.run())
+    user.until(at, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    resumed = user.do("resume", "--format", "json")
+    assert resumed.status == 0, resumed.err
+    assert user.kinds().count("pushing") <= 1
+    assert user.verify().status == 0
+
+
+def test_a_firewall_that_drops_the_clinic_too_is_taken_back(user: User) -> None:
+    site = user.site
+    before = ruleset(site)
+    site.sabotage()
+    done = user.do(*user.run(revert_in=60))
+    assert done.status == 4, done.err
+    assert done.json["waves"][0]["state"] == "rolled back"
+    site.stop_sabotage()
+    assert ruleset(site) == before
+    assert left_on_device(site) == ""
+    entry = user.do("record", "show", done.json["change"], "--format", "json").json[-2]
+    assert entry["kind"] == "rolled back"
+    assert entry["data"]["restored"] is True
+    assert "OPEN TO THE OUTSIDE AGAIN" in done.err
+
+
+@pytest.mark.parametrize("what", ["vantage", "canary"])
+def test_blind_at_the_baseline_nothing_is_pushed(user: User, what: str) -> None:
+    before = ruleset(user.site)
+    if what == "vantage":
+        user.site.kill_vantage("internet")
+    else:
+        user.site.kill_canary()
+    done = user.do(*user.run())
+    assert done.status == 3, done.err
+    assert "pushing" not in user.kinds()
+    assert ruleset(user.site) == before
+    assert left_on_device(user.site) == ""
+
+
+@pytest.mark.parametrize("what", ["vantage", "canary"])
+def test_blind_after_the_push_it_is_taken_back(user: User, what: str) -> None:
+    before = ruleset(user.site)
+    process = user.start(*user.run(revert_in=60))
+    user.until("all pushed", process)
+    if what == "vantage":
+        user.site.kill_vantage("internet")
+    else:
+        user.site.kill_canary()
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 4, err
+    assert ruleset(user.site) == before
+    assert left_on_device(user.site) == ""
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("this is not nft", "syntax error"),
+        ('iifname "wan" tcp dport 9 accept comment "' + "x" * 200 + '"', "comment too long"),
+    ],
+)
+def test_a_line_that_the_device_rejects(user: User, line: str, words: str) -> None:
+    site = user.site
+    before = ruleset(site)
+    templates = user.folder / "templates" / "linux_nftables"
+    templates.mkdir(parents=True)
+    ours = Path(__file__).parents[2] / "templates" / "linux_nftables" / "acl.j2"
+    templates.joinpath("acl.j2").write_text(
+        ours.read_text().replace("{% for rule in rules %}", "{% for rule in rules %}\n\t\t" + line, 1)
+    )
+    done = user.do(*user.run("--templates", str(templates.parent)))
+    assert done.status == 2, done.err
+    assert words in done.err.lower()
+    assert "Traceback" not in done.err
+    assert ruleset(site) == before
+    assert left_on_device(site) == ""
+
+
+def test_ctrl_c_after_the_push_takes_it_back(user: User) -> None:
+    before = ruleset(user.site)
+    process = user.start(*user.run())
+    user.until("all pushed", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 4, err
+    assert ruleset(user.site) == before
+    assert left_on_device(user.site) == ""
+
+
+def test_somebody_elses_rule_between_plan_and_push_stops_it(user: User) -> None:
+    site = user.site
+    plan = user.folder / "plan.json"
+    assert user.do("plan", str(site.playbook), *user.inventory(), "--out", str(plan)).status == 0
+    site.must("fw", ["nft", "add", "table", "inet", "colleague"])
+    done = user.do("run", str(plan), *user.inventory())
+    assert done.status == 3, done.err
+    assert "not the one that the plan was made for" in done.err + done.out
+    assert not has_guard(site)
+
+
+def test_two_changes_at_once_on_one_device(user: User) -> None:
+    process = user.start(*user.run())
+    user.until("all pushed", process)
+    second = user.do(*user.run())
+    assert second.status != 0
+    process.communicate(timeout=120)
+    assert process.returncode == 0
+    time_of = [kind for kind in user.kinds() if kind == "pushing"]
+    assert len(time_of) <= 1
