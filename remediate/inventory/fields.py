@@ -1,0 +1,264 @@
+"""The values that inventories are made of, read from their nodes. None: not as it must be, and already said."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Mapping
+from enum import StrEnum
+from ipaddress import IPv6Address, ip_address, ip_interface
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import SecretStr, TypeAdapter
+
+from remediate.inventory.document import Node, did_you_mean, listed
+from remediate.model.base import AETitle, Name
+from remediate.model.site import IPAddress, IPNetwork, LocalVia, SshVia
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+NAME = TypeAdapter[str](Name)
+AE_TITLE = TypeAdapter[str](AETitle)
+NAME_RULE = "a name of letters, digits and . _ - (at most 63, a letter or digit first)"
+AE_TITLE_RULE = "1 to 16 printable ASCII characters, no backslash, no blank at either end"
+ADDRESS_RULE = "an IPv4 or IPv6 address"
+NETWORK_RULE = "an IPv4 or IPv6 network such as 10.99.0.0/24"
+PORT_RULE = "a port, 1 to 65535"
+INTERFACE_RULE = "an interface name of letters, digits, inner blanks and . _ : / + - (at most 64)"
+SSH_RULE = "user@host, user@host:port or user@[IPv6 address]:port"
+HOST_RULE = "a host name or an IP address"
+MOST_SECRET = 4096
+
+
+def name(node: Node) -> str | None:
+    return node.typed(NAME, NAME_RULE)
+
+
+def names(node: Node, rule: str) -> list[tuple[Node, str]]:
+    """Of a list, those that are names; one that stands twice is a problem."""
+    return _each_once([(item, name(item)) for item in node.items(rule) or []])
+
+
+def ae_title(node: Node) -> str | None:
+    return node.typed(AE_TITLE, AE_TITLE_RULE)
+
+
+def port(node: Node) -> int | None:
+    return node.integer(1, 65535, PORT_RULE)
+
+
+def choice(node: Node, kind: type[Choice]) -> Choice | None:
+    word = node.choice([member.value for member in kind])
+    return None if word is None else kind(word)
+
+
+def address(node: Node) -> IPAddress | None:
+    """An address that one host can have: no scope id, no IPv4 inside IPv6, not unspecified, no group of hosts."""
+    text = node.string(ADDRESS_RULE)
+    if text is None:
+        return None
+    try:
+        found = ip_address(text)
+    except ValueError:
+        is_name = re.fullmatch(r"(?=.*[A-Za-z])[\w-]+(\.[\w-]+)*\.?", text)
+        hint = "; names are not looked up, because what a name stands for may change between proof and push"
+        node.wrong(ADDRESS_RULE, hint=hint if is_name else "")
+        return None
+    if isinstance(found, IPv6Address) and (found.scope_id or found.ipv4_mapped):
+        node.wrong(f"{ADDRESS_RULE} without a scope, and IPv4 addresses written as such")
+        return None
+    if found.is_unspecified or found.is_multicast or str(found) == "255.255.255.255":
+        node.wrong(f"{ADDRESS_RULE} that one host can have")
+        return None
+    return found
+
+
+def network(node: Node) -> IPNetwork | None:
+    text = node.string(NETWORK_RULE)
+    if text is None:
+        return None
+    try:
+        written = ip_interface(text)
+    except ValueError:
+        node.wrong(NETWORK_RULE)
+        return None
+    found = written.network
+    if "%" in text or found.is_multicast:
+        node.wrong(NETWORK_RULE)
+    elif found.prefixlen == 0:
+        node.wrong(f"{NETWORK_RULE}, not everybody")
+    elif written.ip != found.network_address:
+        node.wrong(f"{NETWORK_RULE}; did you mean {found}?")
+    else:
+        return found
+    return None
+
+
+def interfaces(node: Node) -> tuple[str, ...]:
+    """Names that are safe in every configuration language: no quotes, braces, semicolons or line breaks."""
+    found = []
+    for item in node.one_or_more():
+        text = item.string(INTERFACE_RULE)
+        if text is not None and not re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9 ._:/+-]{0,62}[A-Za-z0-9_])?", text):
+            item.wrong(INTERFACE_RULE)
+            text = None
+        found.append((item, text))
+    if not found:
+        node.wrong(f"{INTERFACE_RULE}, or a list of them")
+    return tuple(text for _, text in _each_once(found))
+
+
+def hostname(node: Node) -> str | None:
+    text = node.string(HOST_RULE)
+    if text is not None and not is_host(text):
+        node.wrong(HOST_RULE)
+        return None
+    return text
+
+
+def is_host(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?", text, re.ASCII) is not None
+    return "%" not in text
+
+
+def username(node: Node) -> str | None:
+    text = node.string("a user name")
+    if text is not None and (any(letter.isspace() for letter in text) or text.startswith("-")):
+        node.wrong("a user name without blanks")
+        return None
+    return text
+
+
+def path(node: Node, base: Path) -> str | None:
+    """An absolute path; a relative one starts at ``base``, and ~ is the home directory."""
+    text = node.string("a path")
+    if text is None:
+        return None
+    try:
+        return os.path.normpath(base.absolute() / Path(text).expanduser())
+    except RuntimeError:
+        node.wrong("a path; the home directory for ~ is not known")
+        return None
+
+
+def password(node: Node, base: Path) -> SecretStr | None:
+    """The secret itself, or what ``env:NAME`` or ``file:PATH`` refer to. Never in a message."""
+    rule = "a password in quotes, env:NAME or file:PATH"
+    text = node.string(rule)
+    if text is None:
+        return None
+    if text.startswith("env:"):
+        variable = text.removeprefix("env:")
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
+            node.problem(f"env: is not followed by the name of a variable; allowed: {rule}")
+            return None
+        if not os.environ.get(variable):
+            node.problem(f"the environment variable {variable} is not set, or empty")
+            return None
+        return SecretStr(os.environ[variable])
+    if text.startswith("file:"):
+        return _secret_file(node, text.removeprefix("file:"), base)
+    return SecretStr(text)
+
+
+def _secret_file(node: Node, text: str, base: Path) -> SecretStr | None:
+    """Its first line, the line's end not included."""
+    try:
+        place = base.absolute() / Path(text).expanduser()
+        with place.open("rb") as file:
+            secret = file.read(MOST_SECRET + 1).decode().rstrip("\r\n")
+    except (OSError, RuntimeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "the home directory for ~ is not known"
+        node.problem(f"the file {text!r} cannot be read: {reason}")
+        return None
+    except UnicodeDecodeError:
+        node.problem(f"the file {text!r} is not text")
+        return None
+    if not secret or len(secret) > MOST_SECRET or not secret.isprintable():
+        node.problem(f"the file {text!r} does not hold one line with a password")
+        return None
+    return SecretStr(secret)
+
+
+def ssh_keys(data: Mapping[str, Node], base: Path) -> tuple[str | None, str]:
+    """Of ``ssh: {key, known_hosts}``: absolute paths."""
+    try:
+        known_hosts = str(Path.home() / ".ssh" / "known_hosts")
+    except RuntimeError:  # a user without a home: sshd's own file is what is left
+        known_hosts = "/etc/ssh/ssh_known_hosts"
+    keys = data["ssh"].mapping(("key", "known_hosts")) if "ssh" in data else None
+    if keys is None:
+        return None, known_hosts
+    key = path(keys["key"], base) if "key" in keys else None
+    return key, (path(keys["known_hosts"], base) if "known_hosts" in keys else None) or known_hosts
+
+
+def via(node: Node, keys: tuple[str | None, str]) -> LocalVia | SshVia | None:
+    """``local``, ``{local: {source: ADDRESS}}`` or ``{ssh: user@host}``. ``keys``: as from ``ssh_keys``."""
+    if node.raw == "local":
+        return LocalVia()
+    rule = "local, {local: {source: ADDRESS}} or {ssh: user@host}"
+    if not isinstance(node.raw, dict):
+        node.wrong(rule)
+        return None
+    found = node.mapping(("local", "ssh"), known_elsewhere={"socks": "SOCKS is not there yet"})
+    if not found:
+        if not node.raw:
+            node.wrong(rule)
+        return None
+    if len(found) == 2:
+        node.problem(f"both local and ssh; allowed: {rule}")
+        return None
+    if "ssh" in found:
+        return _ssh_target(found["ssh"], keys)
+    if found["local"].raw is None:
+        return LocalVia()
+    local = found["local"].mapping(("source",))
+    if local is None:
+        return None
+    source = address(local["source"]) if "source" in local else None
+    return LocalVia(source=source) if source is not None or "source" not in local else None
+
+
+def _ssh_target(node: Node, keys: tuple[str | None, str]) -> SshVia | None:
+    text = node.string(SSH_RULE)
+    if text is None:
+        return None
+    user, at, rest = text.rpartition("@")
+    if not at or not user or ":" in user or any(letter.isspace() for letter in text) or user.startswith("-"):
+        node.wrong(SSH_RULE, hint="; a password never stands here" if ":" in user else "")
+        return None
+    bracketed = re.fullmatch(r"\[([^\]]*)\](?::([0-9]{1,5}))?", rest)
+    plain = re.fullmatch(r"([^:\[\]]+)(?::([0-9]{1,5}))?", rest)
+    match = bracketed or plain
+    host, number = (match[1], int(match[2] or 22)) if match else (rest, 22)
+    colons = ":" in host
+    if not is_host(host) or not 1 <= number <= 65535 or (bracketed is not None and not colons):
+        node.wrong(SSH_RULE)
+        return None
+    key, known_hosts = keys
+    return SshVia(host=host, port=number, user=user, key=key, known_hosts=known_hosts)
+
+
+def check_name(node: Node, word: str, known: Collection[str], what: str) -> bool:
+    """Whether ``word`` is one of ``known``; ``what``: what kind of thing it should be."""
+    if word in known:
+        return True
+    node.problem(f"no {what} is called {word}; there are: {listed(sorted(known))}{did_you_mean(word, known)}")
+    return False
+
+
+def _each_once(found: list[tuple[Node, str | None]]) -> list[tuple[Node, str]]:
+    once: dict[str, Node] = {}
+    for item, text in found:
+        if text is None:
+            continue
+        if text in once:
+            item.problem(f"{text} stands twice")
+        else:
+            once[text] = item
+    return [(item, text) for text, item in once.items()]

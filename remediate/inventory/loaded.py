@@ -1,0 +1,185 @@
+"""The inventory as a whole: its typed site, what it refers to inside itself, and which PACS a pattern selects."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nornir.core.inventory import Inventory
+
+from remediate.errors import InventoryError, UsageError
+from remediate.inventory import fields, kinds
+from remediate.inventory.document import Node, Problems, did_you_mean
+from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, LoadedDefaults, nornir_inventory, read
+from remediate.model.site import Device, IPAddress, Login, Pacs, Site, Vantage, Zone
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """An inventory that holds together.
+
+    ``digest``: SHA-256 over the files. ``groups``: of every host, those that it is in, inherited ones too.
+    """
+
+    site: Site
+    nornir: Inventory = field(repr=False)
+    digest: str
+    path: Path
+    groups: Mapping[str, frozenset[str]]
+
+    def select(self, hosts: str, limit: str | None = None) -> tuple[str, ...]:
+        """The PACS that a play's ``hosts`` pattern selects, less what ``limit`` leaves out, in inventory order.
+
+        Patterns are Ansible's: names of hosts and groups, ``all``, globs, joined by commas or colons, ``!`` excludes.
+        Raises UsageError for a name that does not exist, a glob that fits nothing, and when nothing is selected.
+        """
+        selected = self._matching(hosts, "hosts")
+        if limit is not None:
+            selected &= self._matching(limit, "--limit")
+        if not selected:
+            pattern = f"hosts: {hosts}" + ("" if limit is None else f" with --limit {limit}")
+            raise UsageError(f"no PACS is selected by {pattern}", next=f"choose from: {', '.join(self.site.pacs)}, all")
+        return tuple(name for name in self.site.pacs if name in selected)
+
+    def _matching(self, pattern: str, where: str) -> set[str]:
+        parts = [part.strip() for part in pattern.replace(":", ",").split(",") if part.strip()]
+        if not parts:
+            raise UsageError("the pattern is empty", where=where, next="give names of PACS or groups, or: all")
+        excluded = [self._one(part[1:].strip(), where) for part in parts if part.startswith("!")]
+        included = [self._one(part, where) for part in parts if not part.startswith("!")]
+        found = set().union(*included) if included else set(self.site.pacs)
+        return found.difference(*excluded)
+
+    def _one(self, word: str, where: str) -> set[str]:
+        every = set(self.site.pacs)
+        if word == "all":
+            return every
+        if any(letter in word for letter in "*?["):
+            known = {*self.groups, *self.nornir.groups}
+            fitting = {name for name in known if fnmatch.fnmatchcase(name, word)}
+            if not fitting:
+                raise UsageError(f"{word} fits no host and no group", where=where, next="remediate inventory show")
+            return {name for name in every if name in fitting or fitting & self.groups[name]}
+        if word in every:
+            return {word}
+        if word in self.nornir.groups:
+            return {name for name in every if word in self.groups[name]}
+        if word in self.groups:
+            kind = "a vantage" if word in self.site.vantages else "a device"
+            raise UsageError(f"{word} is {kind}, not a PACS", where=where, next="name the PACS that it is there for")
+        hint = did_you_mean(word, {*every, *self.nornir.groups, "all"})
+        raise UsageError(f"no host or group is called {word}{hint}", where=where, next="remediate inventory show")
+
+
+def load(path: Path, *, platforms: Collection[str] | None = None) -> Loaded:
+    """Reads and checks an inventory. ``path``: its directory, or the hosts.yaml in it.
+
+    ``platforms``: the drivers that there are; None: a device's platform is not checked.
+    Raises InventoryError with everything that is wrong.
+    """
+    problems = Problems(FILES)
+    files = read(path, problems)
+    hosts = [files.inherited(host) for host in files.hosts.values()]
+    site = _site(files, hosts, platforms)
+    if problems:
+        lines = problems.lines()
+        count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise InventoryError(f"the inventory has {count}", lines, where=str(path))
+    inventory = nornir_inventory(files)
+    loaded = Loaded(site, inventory, files.digest, files.base, {host.name: frozenset(host.groups) for host in hosts})
+    assert isinstance(inventory.defaults, LoadedDefaults)
+    inventory.defaults.loaded = loaded
+    return loaded
+
+
+def site_of(inventory: Inventory) -> Site:
+    """The whole typed site of an inventory, filtered or not, that our plugin loaded."""
+    if not isinstance(inventory.defaults, LoadedDefaults):
+        next_step = "set inventory.plugin to RemediateInventory in Nornir's configuration"
+        raise UsageError("the inventory was not loaded by the plugin RemediateInventory", next=next_step)
+    loaded = inventory.defaults.loaded
+    assert isinstance(loaded, Loaded)
+    return loaded.site
+
+
+class RemediateInventory:
+    """Nornir's inventory plugin. ``path``: the directory of the inventory, or the hosts.yaml in it."""
+
+    def __init__(self, path: str | Path = "inventory") -> None:
+        self.path = Path(path)
+
+    def load(self) -> Inventory:
+        return load(self.path).nornir
+
+
+def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | None) -> Site:
+    """All typed values that could be made; the problems know what is missing."""
+    by_kind: dict[str, list[Inherited]] = {PACS: [], VANTAGES: [], "devices": []}
+    complete = files.complete
+    for host in hosts:
+        kind = kinds.kind_of(host)
+        if kind is None:
+            complete = False
+        else:
+            by_kind[kind].append(host)
+    pacs: dict[str, Pacs] = {}
+    devices: dict[str, Device] = {}
+    logins: dict[str, Login] = {}
+    vantages: dict[str, Vantage] = {}
+    for host in by_kind[PACS]:
+        if (one := kinds.pacs(host)) is not None:
+            pacs[host.name] = one
+    for host in by_kind["devices"]:
+        if (device := kinds.device(host, platforms)) is not None:
+            devices[host.name] = device
+        if (login := kinds.login(host, files.base)) is not None:
+            logins[host.name] = login
+    for host in by_kind[VANTAGES]:
+        if (vantage := kinds.vantage(host, files.base)) is not None:
+            vantages[host.name] = vantage
+    if complete and hosts and not by_kind[PACS]:
+        hosts[0].own.node.source.problems.add("hosts.yaml", 0, "no host is in the group pacs; allowed: at least one")
+    if complete:
+        _references(by_kind)
+    _shared_endpoints(pacs, {host.name: host for host in by_kind[PACS]})
+    return Site(pacs=pacs, devices=devices, vantages=vantages, logins=logins)
+
+
+def _references(by_kind: Mapping[str, list[Inherited]]) -> None:
+    """Names that one host gives of another must exist; they are looked for as written, whatever else is wrong."""
+    devices = {host.name for host in by_kind["devices"]}
+    peers = {name for host in by_kind[PACS] for name in _peer_names(host)}
+    for host in by_kind[PACS]:
+        node = host.data.get("protected_by")
+        for item in node.raw if node is not None and isinstance(node.raw, list) else []:
+            if isinstance(item.raw, str):
+                fields.check_name(item, item.raw, devices, "device")
+    for host in by_kind[VANTAGES]:
+        node = host.data.get("peer")
+        if node is not None and isinstance(node.raw, str):
+            fields.check_name(node, node.raw, peers, "peer of any PACS")
+
+
+def _peer_names(host: Inherited) -> Iterator[str]:
+    access = host.data.get("access")
+    peers = access.raw.get("peers") if access is not None and isinstance(access.raw, dict) else None
+    for peer in peers.raw if peers is not None and isinstance(peers.raw, list) else []:
+        name: Node | None = peer.raw.get("name") if isinstance(peer.raw, dict) else None
+        if name is not None and isinstance(name.raw, str):
+            yield name.raw
+
+
+def _shared_endpoints(pacs: Mapping[str, Pacs], hosts: Mapping[str, Inherited]) -> None:
+    """An address and port can lead to one PACS only, as seen from one side."""
+    taken: dict[tuple[Zone, IPAddress, int], str] = {}
+    for name, one in pacs.items():
+        for zone, published in ((Zone.OUTSIDE, one.addresses.outside), (Zone.INSIDE, one.addresses.inside)):
+            for address in published:
+                for service in one.services:
+                    seen = address.port_of(service)
+                    first = taken.setdefault((zone, address.address, seen), name)
+                    if first != name:
+                        node = hosts[name].data.get("addresses", hosts[name].own.node)
+                        node.problem(f"{zone}: {first} is at {address.address} port {seen} already")

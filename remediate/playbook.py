@@ -1,0 +1,314 @@
+"""Playbooks: which PACS, in which waves, what is applied to them, and from where it is looked at.
+
+The words are Ansible's; what a playbook cannot say, it does not accept.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from remediate.errors import PlaybookError, UsageError
+from remediate.inventory import fields
+from remediate.inventory.document import KeyPath, Node, Problems, Source, key_path, parse
+from remediate.model.base import Name, Value
+
+SERIAL_RULE = 'a number of hosts (1 or more), a percentage ("1%" to "100%"), or a list of these'
+DURATION_RULE = 'seconds, or a text such as "90s", "5m", "1h30m"; from 1 second to 24 hours'
+VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+LONGEST = timedelta(hours=24)
+DEFAULT_REVERT_IN = timedelta(minutes=5)
+
+PLAY_KEYS = ("name", "hosts", "serial", "max_fail_percentage", "vars", "tasks")
+TASK_KEYS = ("name", "apply", "verify")
+
+Serial = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^(100|[1-9][0-9]?)%$")]
+
+
+class Apply(Value):
+    """A task that puts a control into force."""
+
+    name: str
+    control: Name
+
+
+class Verify(Value):
+    """A task that looks at the result, from ``vantages``."""
+
+    name: str
+    vantages: tuple[Name, ...]
+
+
+class Play(Value):
+    """``revert_in``: how long a device waits before it takes an unconfirmed change back.
+
+    ``vantages``: from where its verify task looks; a play without one is looked at from all of them.
+    ``max_fail_percentage``: of the hosts of a wave, 0 to 100; more failures end the play.
+    ``vars``: the user's own, for templates; JSON values only.
+    """
+
+    name: str
+    hosts: str
+    serial: Annotated[tuple[Serial, ...], Field(min_length=1)] = ("100%",)
+    max_fail_percentage: Annotated[float, Field(ge=0, le=100)] = 0
+    revert_in: timedelta = DEFAULT_REVERT_IN
+    vars: dict[str, Any] = {}
+    tasks: Annotated[tuple[Apply | Verify, ...], Field(min_length=1)]
+
+    @property
+    def controls(self) -> tuple[str, ...]:
+        return tuple(task.control for task in self.tasks if isinstance(task, Apply))
+
+    @property
+    def vantages(self) -> tuple[str, ...]:
+        return tuple(name for task in self.tasks if isinstance(task, Verify) for name in task.vantages)
+
+
+class Playbook(Value):
+    """``digest``: SHA-256 over the file and the variables that were given on the command line."""
+
+    path: str
+    digest: str
+    plays: Annotated[tuple[Play, ...], Field(min_length=1)]
+
+
+def load(
+    path: Path,
+    extra_vars: Mapping[str, str] | None = None,
+    *,
+    controls: Collection[str] | None = None,
+    vantages: Collection[str] | None = None,
+) -> Playbook:
+    """Reads and checks a playbook. ``extra_vars`` (``-e key=value``) win over the ``vars`` of every play.
+
+    ``controls``, ``vantages``: the names that there are; None: not checked.
+    Raises PlaybookError with everything that is wrong.
+    """
+    try:
+        data = path.expanduser().read_bytes()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PlaybookError("the playbook cannot be read", [reason], where=str(path)) from error
+    problems = Problems()
+    given = _extra_vars(extra_vars or {}, problems)
+    root = parse(data, Source(path.name, problems, _place))
+    plays = _plays(root, given, controls, vantages) if root is not None else []
+    if problems:
+        lines = problems.lines()
+        count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
+        raise PlaybookError(f"the playbook has {count}", lines, where=str(path))
+    digest = hashlib.sha256(data)
+    for key, value in sorted((extra_vars or {}).items()):
+        digest.update(f"\0{key}\0{value}".encode())
+    return Playbook(path=str(path), digest=digest.hexdigest(), plays=tuple(play for play in plays if play is not None))
+
+
+def parse_duration(value: str | int) -> timedelta:
+    """300, "300", "300s", "5m", "1h30m". Raises UsageError for anything else and outside 1 second to 24 hours."""
+    found = _duration(value)
+    if found is None:
+        raise UsageError(f"{value!r} is not a duration", next=f"give {DURATION_RULE}")
+    return found
+
+
+def waves(hosts: Sequence[str], serial: int | str | Sequence[int | str]) -> list[tuple[str, ...]]:
+    """The hosts in waves, by Ansible's rule: the last entry of ``serial`` repeats until no host is left.
+
+    A percentage is of all hosts, rounded down, and at least one. Raises UsageError when there is no host.
+    """
+    if not hosts:
+        raise UsageError("there is no host to make waves of", next="choose other hosts")
+    entries = [serial] if isinstance(serial, int | str) else list(serial)
+    if not entries or not all(_is_serial(entry) for entry in entries):
+        raise UsageError(f"{serial!r} is no serial", next=f"give {SERIAL_RULE}")
+    sizes = [entry if isinstance(entry, int) else max(1, len(hosts) * int(entry[:-1]) // 100) for entry in entries]
+    found: list[tuple[str, ...]] = []
+    start = 0
+    while start < len(hosts):
+        size = sizes[min(len(found), len(sizes) - 1)]
+        found.append(tuple(hosts[start : start + size]))
+        start += size
+    return found
+
+
+def _duration(value: object) -> timedelta | None:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    match = re.fullmatch(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s?)?", str(value), re.ASCII)
+    if match is None:
+        return None
+    hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    found = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    return found if timedelta(seconds=1) <= found <= LONGEST else None
+
+
+def _is_serial(value: object) -> bool:
+    if isinstance(value, str):
+        return re.fullmatch(r"(100|[1-9][0-9]?)%", value, re.ASCII) is not None
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _place(path: KeyPath) -> str:
+    """``play 1: task 2: verify.from[0]``"""
+    words = []
+    rest = path
+    if rest and isinstance(rest[0], int):
+        words.append(f"play {rest[0] + 1}")
+        rest = rest[1:]
+        if len(rest) > 1 and rest[0] == "tasks" and isinstance(rest[1], int):
+            words.append(f"task {rest[1] + 1}")
+            rest = rest[2:]
+    return ": ".join([*words, *([key_path(rest)] if rest else [])])
+
+
+def _extra_vars(given: Mapping[str, str], problems: Problems) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in given.items():
+        if not VARIABLE.fullmatch(key):
+            problems.add("-e", 0, f"found {key[:63]!r} as the name of a variable; allowed: letters, digits and _")
+        elif any("\ud800" <= letter <= "\udfff" for letter in value):
+            problems.add("-e", 0, f"{key}: is not UTF-8 text")
+        elif key == "revert_in" and _duration(value) is None:
+            problems.add("-e", 0, f"revert_in: found {value[:60]!r}; allowed: {DURATION_RULE}")
+        elif hint := _misspelt_variable(key):
+            problems.add("-e", 0, f"{key}: unknown variable{hint}")
+        else:
+            found[key] = value
+    return found
+
+
+def _misspelt_variable(key: str) -> str:
+    """A variable may have any name, but one that is nearly ours is a slip that would leave the timer as it was."""
+    near = difflib.SequenceMatcher(None, key.lower(), "revert_in").ratio() >= 0.8
+    return "; did you mean revert_in?" if near and key != "revert_in" else ""
+
+
+def _plays(
+    root: Node, given: dict[str, Any], controls: Collection[str] | None, vantages: Collection[str] | None
+) -> list[Play | None]:
+    if root.raw is None or root.raw == []:
+        root.problem("no play is in it; allowed: at least one, such as  - name: ...")
+        return []
+    return [_play(node, given, controls, vantages) for node in root.items("a list of plays") or []]
+
+
+def _play(
+    node: Node, given: dict[str, Any], controls: Collection[str] | None, vantages: Collection[str] | None
+) -> Play | None:
+    keys = node.mapping(PLAY_KEYS, required=("name", "hosts", "tasks"))
+    if keys is None:
+        return None
+    name = keys["name"].string() if "name" in keys else None
+    hosts = keys["hosts"].string("a pattern such as  pacs  or  pacs-north,!pacs-south") if "hosts" in keys else None
+    serial = _serial(keys["serial"]) if "serial" in keys else ("100%",)
+    most = _percentage(keys["max_fail_percentage"]) if "max_fail_percentage" in keys else 0.0
+    variables, revert_in = _vars(keys.get("vars"), given)
+    tasks = _tasks(keys["tasks"], controls, vantages) if "tasks" in keys else ()
+    if name is None or hosts is None or not serial or most is None or not tasks:
+        return None
+    return Play(
+        name=name,
+        hosts=hosts,
+        serial=serial,
+        max_fail_percentage=most,
+        revert_in=revert_in,
+        vars=variables,
+        tasks=tasks,
+    )
+
+
+def _serial(node: Node) -> tuple[int | str, ...]:
+    if node.raw == []:
+        node.wrong(SERIAL_RULE)
+    for item in node.one_or_more():
+        if not _is_serial(item.raw):
+            item.wrong(SERIAL_RULE)
+    return tuple(item.raw for item in node.one_or_more() if _is_serial(item.raw))
+
+
+def _percentage(node: Node) -> float | None:
+    if isinstance(node.raw, bool) or not isinstance(node.raw, int | float) or not 0 <= node.raw <= 100:
+        node.wrong("a number from 0 to 100, without %")
+        return None
+    return float(node.raw)
+
+
+def _vars(node: Node | None, given: dict[str, Any]) -> tuple[dict[str, Any], timedelta]:
+    """The user's own variables, and the one that is ours."""
+    found: dict[str, Any] = {}
+    for key, value in (node.mapping() or {}).items() if node is not None else []:
+        if hint := _misspelt_variable(key):
+            value.problem(f"unknown variable{hint}")
+        elif not VARIABLE.fullmatch(key):
+            value.problem("is no name of a variable; allowed: letters, digits and _")
+        elif key == "revert_in" and _duration(value.raw) is None:
+            value.wrong(DURATION_RULE)
+        value.check_keys()
+        found[key] = value.plain()
+    found |= given
+    revert_in = found.pop("revert_in", None)
+    return found, DEFAULT_REVERT_IN if revert_in is None else _duration(revert_in) or DEFAULT_REVERT_IN
+
+
+def _tasks(
+    node: Node, controls: Collection[str] | None, vantages: Collection[str] | None
+) -> tuple[Apply | Verify, ...]:
+    items = node.items("a list of tasks")
+    if items == []:
+        node.problem("no task; allowed: apply tasks, and a verify task after them")
+    found: list[Apply | Verify] = []
+    verify: Node | None = None
+    applied: set[str] = set()
+    for item in items or []:
+        keys = item.mapping(TASK_KEYS, required=("name",))
+        if keys is None:
+            continue
+        name = keys["name"].string() if "name" in keys else None
+        if ("apply" in keys) == ("verify" in keys):
+            both = "both" if "apply" in keys else "neither"
+            item.problem(f"found {both}; allowed: exactly one of apply and verify")
+            continue
+        if "verify" in keys:
+            if verify is not None:
+                item.problem(f"a second verify, after the one on line {verify.line}; allowed: one in a play")
+            verify = item
+            places = _from(keys["verify"], vantages)
+            if name is not None and places:
+                found.append(Verify(name=name, vantages=places))
+            continue
+        if verify is not None:
+            item.problem(f"apply after the verify on line {verify.line}: nothing would look at what it does")
+        control = _control(keys["apply"], controls)
+        if control in applied:
+            keys["apply"].problem(f"{control} stands twice")
+        if control is not None:
+            applied.add(control)
+        if name is not None and control is not None:
+            found.append(Apply(name=name, control=control))
+    return tuple(found)
+
+
+def _control(node: Node, controls: Collection[str] | None) -> str | None:
+    control = fields.name(node)
+    if control is None or controls is None:
+        return control
+    return control if fields.check_name(node, control, controls, "control") else None
+
+
+def _from(node: Node, vantages: Collection[str] | None) -> tuple[str, ...]:
+    keys = node.mapping(("from",), required=("from",))
+    if not keys:
+        return ()
+    if keys["from"].raw == []:
+        keys["from"].problem("no vantage; allowed: at least one")
+    found = fields.names(keys["from"], "a list of vantages")
+    if vantages is not None:
+        found = [(item, name) for item, name in found if fields.check_name(item, name, vantages, "vantage")]
+    return tuple(name for _, name in found)
