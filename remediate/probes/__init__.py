@@ -1,0 +1,73 @@
+"""One question to one service: what may be asked, how, and what came back.
+
+A new protocol is a module with ``first`` (the rung of an open port) and ``ask``, and a line of PROBES.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from importlib import import_module
+from typing import Protocol, cast
+
+from remediate.errors import VantageError
+from remediate.model.observation import Observation, Question, Rung
+from remediate.model.site import ServiceKind
+from remediate.model.stream import Dial, DialFailed, Stream
+from remediate.probes.found import Found
+
+#: Imported only when such a service is asked.
+PROBES: dict[ServiceKind, str] = {
+    ServiceKind.DICOM: "remediate.probes.dicom",
+    ServiceKind.DICOM_TLS: "remediate.probes.dicom",
+    ServiceKind.DICOMWEB: "remediate.probes.web",
+    ServiceKind.WEB: "remediate.probes.web",
+    ServiceKind.FTP: "remediate.probes.ftp",
+}
+
+
+class Probe(Protocol):
+    #: What is said of a port that accepts a connection and then nothing else.
+    FIRST: Rung
+
+    async def ask(self, stream: Stream, question: Question, found: Found) -> None:
+        """Climbs as far as the peer lets it; notes in ``found`` what it reached. The peer cannot make it raise."""
+        ...
+
+
+async def observe(dial: Dial, question: Question, deadline: float) -> Observation:
+    """Asks once. Whatever the peer does is an observation; ScopeError and cancellation pass.
+
+    ``deadline``: seconds to connect, and once more for the conversation. ``asked_at`` is before the dial's gate.
+    """
+    probe = cast("Probe", import_module(PROBES[question.kind]))
+    found = Found(probe.FIRST)
+    asked_at, start = datetime.now(UTC), time.monotonic()
+    try:
+        async with dial(question, deadline) as stream:
+            await probe.ask(stream, question, found)
+    except DialFailed as error:
+        found = Found(error.rung, error.what)
+    except VantageError as error:  # lost on the way: what was seen until then is no answer either
+        found = Found(Rung.INCONCLUSIVE, f"{error.what} (it had reached: {found.rung.value})")
+    return Observation(
+        question=question,
+        rung=found.rung,
+        asked_at=asked_at,
+        answered_at=datetime.now(UTC),
+        elapsed=time.monotonic() - start,
+        reject=found.reject,
+        status=found.status,
+        negotiated=found.negotiated,
+        detail=found.detail,
+    )
+
+
+def describe(question: Question) -> str:
+    """``dicom at 203.0.113.20:104 of pacs-north, from internet as RMD4711 to ORTHANC``"""
+    text = f"{question.kind.value} at {question.endpoint} of {question.pacs}, from {question.vantage}"
+    if question.calling_ae_title is not None:
+        text += f" as {question.calling_ae_title}"
+    if question.called_ae_title is not None:
+        text += f" to {question.called_ae_title}"
+    return text

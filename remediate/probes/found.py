@@ -1,0 +1,30 @@
+"""What a probe has learnt so far, and how a conversation can end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from remediate.model.observation import Rung
+from remediate.model.site import Role
+from remediate.model.stream import ByteCapExceeded, StreamEnded, StreamReset
+
+
+@dataclass
+class Found:
+    """Facts only, as in an Observation. A later failure takes nothing away from what was reached."""
+
+    rung: Rung
+    detail: str = ""
+    reject: tuple[int, int, int] | None = None
+    status: int | None = None
+    negotiated: frozenset[Role] = frozenset()
+
+
+#: How a stream can fail a reader, in our words.
+FAILURES: dict[type[Exception], str] = {
+    StreamEnded: "connection closed",
+    StreamReset: "connection reset",
+    ByteCapExceeded: "more than a probe reads",
+    TimeoutError: "no answer in time",
+}
+STREAM_FAILURES = tuple(FAILURES)

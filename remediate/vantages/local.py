@@ -1,0 +1,184 @@
+"""From this machine, optionally from one of its addresses. Says *filtered* only after asking the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+import struct
+from ipaddress import ip_address
+
+from remediate.errors import VantageError
+from remediate.model.observation import Rung
+from remediate.model.site import IPAddress, LocalVia, Vantage
+from remediate.model.stream import DialFailed
+from remediate.vantages.stream import PeerStream
+
+#: From linux/in.h, not in ``socket`` before Python 3.12: no port is taken at bind, so that the port range
+#: is shared between destinations (367 connections a second without it, 4,900 with it).
+IP_BIND_ADDRESS_NO_PORT = 24
+#: linux/in.h, linux/in6.h: keep ICMP errors, with their sender, in the socket's error queue.
+IP_RECVERR, IPV6_RECVERR = 11, 25
+#: linux/errqueue.h: struct sock_extended_err, and the origins that mean that a packet came.
+EXTENDED_ERROR = struct.Struct("=IBBBBII")
+ORIGINS_ICMP = (2, 3)
+#: include/net/tcp_states.h
+TCP_SYN_SENT = 2
+#: RST instead of FIN at close, whatever ends the program: no half-dead connection stays in the archive.
+LINGER_RST = struct.pack("ii", 1, 0)
+
+ICMP_ERRORS = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES})
+
+
+async def open_place(vantage: Vantage) -> LocalPlace:
+    assert isinstance(vantage.via, LocalVia)
+    source = vantage.via.source
+    if source is not None:
+        try:
+            _socket(source.version, source).close()
+        except OSError as error:
+            raise VantageError(
+                f"{source} cannot be used as a source address: {os.strerror(error.errno or 0)}",
+                where=vantage.name,
+                next="give this machine that address, or change `via` of the vantage",
+            ) from error
+    return LocalPlace(source)
+
+
+class LocalPlace:
+    lost = False  # this machine is always there
+
+    def __init__(self, source: IPAddress | None) -> None:
+        self._source = source
+
+    async def dial(self, address: IPAddress, port: int, deadline: float, byte_cap: int) -> PeerStream:
+        """Raises DialFailed. ``deadline``: seconds to connect, and once more for all reads together."""
+        if self._source is not None and self._source.version != address.version:
+            raise DialFailed(Rung.INCONCLUSIVE, f"not asked: the source address is not IPv{address.version}")
+        try:
+            sock = _socket(address.version, self._source)
+        except OSError as error:
+            raise DialFailed(Rung.INCONCLUSIVE, f"not asked: {os.strerror(error.errno or 0)}") from error
+        try:
+            await _connect(sock, address, port, deadline)
+            # No wait for the network in here: the socket is connected.
+            _, stream = await asyncio.get_running_loop().create_connection(lambda: PeerStream(byte_cap), sock=sock)
+        except BaseException:
+            sock.close()
+            raise
+        stream.expire_in(deadline)
+        return stream
+
+    async def aclose(self) -> None:
+        """Nothing is held between dials."""
+
+
+def _socket(version: int, source: IPAddress | None) -> socket.socket:
+    sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_RST)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if source is not None:
+            sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)  # for IPv6 sockets too
+            sock.bind((str(source), 0))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _connect(sock: socket.socket, address: IPAddress, port: int, deadline: float) -> None:
+    _keep_icmp(sock, 1)
+    code = sock.connect_ex((str(address), port))
+    answered = False
+    if code == errno.EINPROGRESS:
+        if not await _writable(sock, deadline):
+            raise _no_answer(sock)
+        answered = True
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code != 0:
+        raise _failed(sock, code, answered)
+    _keep_icmp(sock, 0)  # while it is on, an ICMP error would also end an established connection
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+async def _writable(sock: socket.socket, deadline: float) -> bool:
+    loop = asyncio.get_running_loop()
+    ready: asyncio.Future[None] = loop.create_future()
+    loop.add_writer(sock, _settle, ready)
+    try:
+        async with asyncio.timeout(deadline):
+            await ready
+    except TimeoutError:
+        return ready.done() and not ready.cancelled()  # both in one turn of the loop
+    finally:
+        loop.remove_writer(sock)
+    return True
+
+
+def _no_answer(sock: socket.socket) -> DialFailed:
+    """The deadline has passed; only the kernel knows whether that was for want of an answer.
+
+    A loop that was too busy to look would otherwise call an open port filtered.
+    """
+    try:
+        state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except OSError:
+        state = 0
+    if state == TCP_SYN_SENT and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+        return DialFailed(Rung.FILTERED, "no answer inside the deadline")
+    return DialFailed(Rung.INCONCLUSIVE, "an answer came only at the deadline, or was not looked at in time")
+
+
+def _failed(sock: socket.socket, code: int, answered: bool) -> DialFailed:
+    if code == errno.ECONNREFUSED:  # on loopback at once
+        return DialFailed(Rung.CLOSED, "connection refused")
+    if answered and code == errno.ETIMEDOUT:
+        return DialFailed(Rung.FILTERED, "no answer until the kernel gave up")
+    if answered and code in ICMP_ERRORS and _icmp_came_in(sock):
+        return DialFailed(Rung.UNREACHABLE, "an ICMP message says unreachable")
+    # No route, no neighbour, no source address, a filter of this machine's own: nobody else has said anything.
+    return DialFailed(Rung.INCONCLUSIVE, f"this machine could not ask: {os.strerror(code)}")
+
+
+def _keep_icmp(sock: socket.socket, on: int) -> None:
+    if sock.family == socket.AF_INET:
+        sock.setsockopt(socket.IPPROTO_IP, IP_RECVERR, on)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, on)
+
+
+def _icmp_came_in(sock: socket.socket) -> bool:
+    """Whether the error came in a packet of somebody else's.
+
+    A neighbour that does not answer ARP looks the same in SO_ERROR: there the kernel sends the ICMP message to
+    itself, from an address of this machine.
+    """
+    try:
+        _, ancillary, _, _ = sock.recvmsg(256, 512, socket.MSG_ERRQUEUE)
+    except OSError:
+        return False
+    for _, _, data in ancillary:
+        if len(data) < EXTENDED_ERROR.size:
+            continue
+        origin = EXTENDED_ERROR.unpack_from(data)[1]
+        offender = _offender(data[EXTENDED_ERROR.size :])
+        if origin in ORIGINS_ICMP and offender is not None:
+            return offender != str(sock.getsockname()[0])
+    return False
+
+
+def _offender(address: bytes) -> str | None:
+    """The address in a struct sockaddr_in or sockaddr_in6."""
+    family = int.from_bytes(address[:2], "little" if struct.pack("=H", 1)[0] else "big")
+    if family == socket.AF_INET and len(address) >= 8:
+        return str(ip_address(address[4:8]))
+    if family == socket.AF_INET6 and len(address) >= 24:
+        return str(ip_address(address[8:24]))
+    return None
