@@ -1,0 +1,1 @@
+"""Sites to rehearse on. ``real``: network namespaces, Orthanc, nftables and OpenSSH on one Linux machine."""
