@@ -80,7 +80,7 @@ def _finding(
         return found(Outcome.UNMET, f"presentation context not accepted for {', '.join(sorted(missing))}")
     if outside and rung is Rung.FILTERED:
         attributed = expectation.question in reached_before
-        return found(Outcome.MET, "" if attributed else "filtered, not attributed", attributed)
+        return found(Outcome.MET, "" if attributed else "not attributed", attributed)
     return found(Outcome.MET)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -13,6 +14,7 @@ from remediate.model.site import (
     Addresses,
     Canary,
     Device,
+    Door,
     Guard,
     Pacs,
     Peer,
@@ -56,14 +58,19 @@ def pacs(**changes: Any) -> Pacs:
     return Pacs(**(values | changes))
 
 
+def doors(*addresses: Any, ports: Iterable[int]) -> tuple[Door, ...]:
+    """Doors on which the archive is seen with its own ports."""
+    own = tuple((port, port) for port in ports)
+    return tuple(Door(address=ip_address(address), ports=own) for address in addresses)
+
+
 def intent(**changes: Any) -> Intent:
     values: dict[str, Any] = {
         "pacs": "pacs-north",
         "control": "acl",
         "device": "fw-north",
         "interfaces": ("wan",),
-        "addresses": (ip_address("10.10.0.5"), ip_address("2001:db8::5")),
-        "ports": (104, 8042),
+        "doors": doors("10.10.0.5", "2001:db8::5", ports=(104, 8042)),
         "permits": (
             Permit(peer="ct-1", source=ip_network("10.20.0.10/32"), ports=(104,)),
             Permit(peer="far", source=ip_network("2001:db8:1::/48"), ports=(8042,)),

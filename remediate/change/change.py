@@ -46,7 +46,7 @@ class Desk:
 def desk(loaded: Loaded, record: Record, watch: Watch, *, forks: int = 20) -> Iterator[Desk]:
     """Opens what a change needs and closes it on every path, device sessions included."""
     cancellation = Cancellation()
-    loop = LoopRunner(num_workers=forks, deadline=_TASK_DEADLINE, cancellation=cancellation)
+    loop = LoopRunner(num_workers=forks, deadline=_DEVICE_DEADLINE, cancellation=cancellation)
     nornir = tasks.framework(loaded.nornir, loaded.site, loop)
     steady = nornir.with_runner(loop.with_cancellation(Cancellation()))
     try:
@@ -56,8 +56,8 @@ def desk(loaded: Loaded, record: Record, watch: Watch, *, forks: int = 20) -> It
         loop.close()
 
 
-#: Seconds for any one task on one host; the longest is a round of probes through SSH servers' own time-outs.
-_TASK_DEADLINE = 900.0
+#: Seconds for any one step on one device, connecting included.
+_DEVICE_DEADLINE = 120.0
 
 
 def run(plan: Plan, desk: Desk, *, operator: str | None = None) -> Outcome:
@@ -115,6 +115,7 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
         at = progress[entry.data["wave"]]
         if "state" in entry.data:
             at.state = State(entry.data["state"])
+            at.unsaved = bool(entry.data.get("unsaved"))
         if entry.kind == Step.BASELINE:
             wave = next(w for w in plan.waves if w.number == entry.data["wave"])
             at.before = baseline_of(wave, entry.data)
@@ -148,7 +149,8 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     for number, wave in enumerate(reversed(confirmed), start=1):
         candidates = []
         for done in wave.candidates:
-            now = platforms.platform(done.platform).running_sections(running[done.device])
+            device = site.devices[done.device]
+            now = platforms.platform(done.platform).read(device, running[done.device]).sections
             for section in done.sections:
                 if now.get(section.name) != section.rules:
                     raise errors.DriftError(
@@ -157,7 +159,7 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
                         next="see what changed it since (remediate record list), and take that back first",
                     )
             back = [Section(name=s.name, intent=s.intent, rules=s.previous, previous=s.rules) for s in done.sections]
-            candidates.append(guarding.candidate(site.devices[done.device], back, running[done.device], renderer))
+            candidates.append(guarding.candidate(device, back, running[done.device], renderer))
         waves.append(
             wave.model_copy(update={"number": number, "candidates": tuple(candidates), "in_place": {}, "reopens": True})
         )
@@ -213,7 +215,7 @@ def _status(state: State, made: WaveRun) -> int:
         return errors.EXIT_ROLLED_BACK
     if state is State.STOPPED:
         return made.reason.exit_status if made.reason else errors.EXIT_INCONCLUSIVE
-    if made.wave.reopens:
+    if made.wave.reopens or state is State.CONFIRMED:  # which is reached only past the gate
         return errors.EXIT_OK
     return status_of(made.judgements)
 

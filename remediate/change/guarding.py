@@ -1,8 +1,8 @@
-"""Sections of the guard → a candidate and its inverse, proved before any device is asked."""
+"""Sections of the guard → a candidate and its inverse, proved before any device is touched."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import unified_diff
 
 from remediate import platforms
@@ -11,175 +11,161 @@ from remediate.model.base import canonical, sha256
 from remediate.model.change import Candidate, Section
 from remediate.model.rule import Intent, Rule
 from remediate.model.site import Device
+from remediate.platforms import FilterState
 from remediate.render import Renderer
-from remediate.rules import entries, prove
 
-Sections = Mapping[str, tuple[Rule, ...]]
+Printed = Mapping[str, tuple[Rule, ...] | None]
 
 
-def wanted(intent: Intent, device: Device, running: Sections, renderer: Renderer) -> Section:
-    """The section that an intent makes, read back from its rendered text and proved there.
-
-    Raises PlanError with the packets that would be treated otherwise than meant.
-    """
+def sections(device: Device, intents: Iterable[Intent], running: str) -> list[Section]:
+    """What the intents want there, beside what stands there now."""
     spec = platforms.platform(device.platform)
-    name = intent.section
-    text = renderer.render(device.platform, intent.control, section=name, rules=entries(intent), drop_table=False)
-    try:
-        rendered = spec.sections(text)
-    except Unprovable as error:
-        error.text = text
-        raise
-    if set(rendered) != {name}:
-        raise PlanError(
-            f"the template writes {', '.join(sorted(rendered)) or 'nothing'}, not just the section {name}",
-            where=f"{device.platform}/{intent.control}.j2",
-            next="mend the template",
-        )
-    wrong = prove(intent, rendered[name])
-    if wrong:
-        shown = "\n  ".join(wrong[:5])
-        raise PlanError(
-            f"the rendered rules do not do what is meant:\n  {shown}",
-            where=f"{device.platform}/{intent.control}.j2",
-            next="mend the template",
-        )
-    return Section(name=name, intent=intent, rules=rendered[name], previous=running.get(name))
+    now = spec.read(device, running).sections
+    return [Section(name=i.section, intent=i, rules=spec.expressed(i), previous=now.get(i.section)) for i in intents]
 
 
-def candidate(device: Device, sections: Iterable[Section], running: str, renderer: Renderer) -> Candidate:
+def candidate(device: Device, wanted: Sequence[Section], running: str, renderer: Renderer) -> Candidate:
     """Everything that changes on one device, as one text, and the text that takes it back.
 
-    The inverse is printed by the same templates, and what either leaves behind is read back from their text.
+    What either leaves behind is read back from the rendered text, and the proof is made on that. The inverse is
+    printed by the same template. Raises PlanError with what is wrong, Unprovable for a text that cannot be read.
     """
-    sections = tuple(sections)
     spec = platforms.platform(device.platform)
-    now = dict(spec.running_sections(running))
-    text = _texts(device, {s.name: (s, s.rules) for s in sections}, now, renderer)
-    then = {**now, **{s.name: s.rules for s in sections if s.rules is not None}}
-    then = {name: rules for name, rules in then.items() if name not in {s.name for s in sections if s.rules is None}}
-    inverse = _texts(device, {s.name: (s, s.previous) for s in sections}, then, renderer)
-    for one, after in ((text, "rules"), (inverse, "previous")):
-        expected = {s.name: getattr(s, after) for s in sections if getattr(s, after) is not None}
-        if spec.sections(one) != expected:
-            raise PlanError(
-                "the template does not print the same entries twice, so its inverse cannot be trusted",
-                where=device.name,
-                next="mend the template",
-            )
-    before = _texts(device, {s.name: (s, s.previous) for s in sections if s.previous is not None}, now, renderer)
-    after_text = _texts(device, {s.name: (s, s.rules) for s in sections if s.rules is not None}, now, renderer)
-    diff = unified_diff(
-        before.splitlines(),
-        after_text.splitlines(),
-        f"{device.name} running",
-        f"{device.name} candidate",
-        "",
-        "",
-        3,
-        "",
-    )
+    before = spec.read(device, running)
+    text = _printed(device, wanted, {s.name: s.rules for s in wanted}, before, renderer)
+    after = _simulated(device, before, text)
+    _check(device, after, {s.name: s.rules for s in wanted}, "does not print the entries as it was given them")
+    closing = [s.intent for s in wanted if s.rules is not None]
+    wrong = spec.prove(device, before, after, closing) if len(closing) == len(wanted) else ()
+    if wrong:
+        raise PlanError(
+            "the rendered rules do not do what is meant:\n  " + "\n  ".join(wrong[:5]),
+            where=device.name,
+            next="mend the template",
+        )
+    inverse = _printed(device, wanted, {s.name: s.previous for s in wanted}, after, renderer)
+    again = _simulated(device, after, inverse)
+    if (again.sections, again.foreign) != (before.sections, before.foreign):
+        raise PlanError("the inverse does not restore what was there", where=device.name, next="mend the template")
     return Candidate(
         device=device.name,
         platform=device.platform,
-        sections=sections,
+        sections=tuple(wanted),
         text=text,
         inverse=inverse,
-        base=base(device.platform, running, sections),
-        diff="\n".join(diff),
+        base=_base(before, wanted),
+        diff=_diff(device, wanted, before, text, renderer),
     )
 
 
-def base(platform: str, running: str, sections: Iterable[Section]) -> str:
-    """The hash of what a candidate rests on: everything that is not ours, and our sections that it touches.
+def check_base(device: Device, made: Candidate, running: str, planned: str | None = None) -> None:
+    """Raises DriftError, with the difference where ``planned``, the running configuration of then, is known.
 
-    Other sections of ours may come and go with other waves.
+    Only what is not ours counts, and our sections that the candidate touches: others may come with other waves.
     """
-    spec = platforms.platform(platform)
-    now = spec.running_sections(running)
-    own = {s.name: [r.model_dump(mode="json") for r in now[s.name]] for s in sections if s.name in now}
-    return sha256(spec.foreign(running) + canonical(own))
-
-
-def check_base(candidate: Candidate, running: str, planned: str | None = None) -> None:
-    """Raises DriftError, with the difference where ``planned``, the running configuration of then, is known."""
-    if base(candidate.platform, running, candidate.sections) == candidate.base:
+    if _base(platforms.platform(device.platform).read(device, running), made.sections) == made.base:
         return
-    diff = "\n".join(
-        list(unified_diff((planned or "").splitlines(), running.splitlines(), "planned for", "now", "", "", 1, ""))[:40]
-    )
     raise DriftError(
-        "the configuration is not the one that the plan was made for" + (f":\n{diff}" if planned else ""),
-        where=candidate.device,
+        "the configuration is not the one that the plan was made for"
+        + (f":\n{_lines(planned, running, 'planned for')}" if planned else ""),
+        where=device.name,
         next="see who changed what, then plan again",
     )
 
 
-def check_applied(candidate: Candidate, running: str, before: str) -> None:
-    """Raises DriftError unless the device now holds exactly the simulated entries, and nothing else has changed."""
-    spec = platforms.platform(candidate.platform)
-    _check_sections(candidate, running, {s.name: s.rules for s in candidate.sections})
-    if spec.foreign(running) != spec.foreign(before):
-        diff = "\n".join(
-            list(
-                unified_diff(
-                    spec.foreign(before).splitlines(),
-                    spec.foreign(running).splitlines(),
-                    "before",
-                    "now",
-                    "",
-                    "",
-                    1,
-                    "",
-                )
-            )[:40]
-        )
+def check_applied(device: Device, made: Candidate, running: str, before: str) -> None:
+    """Raises DriftError unless the device is now exactly as simulated, outside the guard too."""
+    spec = platforms.platform(device.platform)
+    simulated = spec.simulate(device, spec.read(device, before), made.text)
+    _check_now(device, made, running, simulated)
+
+
+def check_restored(device: Device, made: Candidate, running: str, before: str | None) -> None:
+    """Raises DriftError unless our sections are again what they were; what others did meanwhile stays theirs."""
+    now = platforms.platform(device.platform).read(device, running)
+    wrong = [s.name for s in made.sections if now.sections.get(s.name) != s.previous]
+    if wrong:
         raise DriftError(
-            f"something outside the guard has changed since the push was prepared:\n{diff}",
-            where=candidate.device,
+            f"these sections of the guard are not as before: {', '.join(wrong)}"
+            + (f"\n{_lines(before, running, 'before')}" if before else ""),
+            where=device.name,
+            next="look at the guard on the device",
+        )
+
+
+def _check_now(device: Device, made: Candidate, running: str, expected: FilterState) -> None:
+    now = platforms.platform(device.platform).read(device, running)
+    for section in made.sections:
+        if now.sections.get(section.name) != expected.sections.get(section.name):
+            raise DriftError(
+                f"section {section.name} of the guard is not what was simulated: "
+                f"{_count(now.sections.get(section.name))} on the device, "
+                f"{_count(expected.sections.get(section.name))} expected",
+                where=device.name,
+                next="look at the guard on the device",
+            )
+    if now.foreign != expected.foreign:
+        raise DriftError(
+            f"something outside the guard has changed:\n{_lines(expected.foreign, now.foreign, 'expected')}",
+            where=device.name,
             next="see who else works on the device, then plan again",
         )
 
 
-def check_restored(candidate: Candidate, running: str) -> None:
-    """Raises DriftError unless our sections are again what they were."""
-    _check_sections(candidate, running, {s.name: s.previous for s in candidate.sections})
+def _printed(
+    device: Device, wanted: Iterable[Section], printed: Printed, state: FilterState, renderer: Renderer
+) -> str:
+    """One text a control, in the order in which the controls come."""
+    spec = platforms.platform(device.platform)
+    by_control: dict[str, list[str]] = {}
+    for section in wanted:
+        by_control.setdefault(section.intent.control, []).append(section.name)
+    context = spec.context(device, state, printed)
+    parts = []
+    for control, names in by_control.items():
+        given = [{"name": name, "rules": printed[name]} for name in names]
+        parts.append(renderer.render(device.platform, control, sections=given, **context))
+    return "".join(parts)
 
 
-def _check_sections(candidate: Candidate, running: str, expected: Mapping[str, tuple[Rule, ...] | None]) -> None:
-    now = platforms.platform(candidate.platform).running_sections(running)
-    for name, rules in expected.items():
-        if now.get(name) != rules:
-            raise DriftError(
-                f"section {name} of the guard is not what it must be: "
-                f"{_count(now.get(name))} on the device, {_count(rules)} expected",
-                where=candidate.device,
-                next="look at the guard on the device",
-            )
+def _simulated(device: Device, state: FilterState, text: str) -> FilterState:
+    try:
+        return platforms.platform(device.platform).simulate(device, state, text)
+    except Unprovable as error:
+        error.text = text
+        raise
+
+
+def _check(device: Device, state: FilterState, printed: Printed, wrong: str) -> None:
+    for name, rules in printed.items():
+        if state.sections.get(name) != rules:
+            raise PlanError(f"the template {wrong}: section {name}", where=device.name, next="mend the template")
+
+
+def _base(state: FilterState, touched: Iterable[Section]) -> str:
+    own = {
+        s.name: [rule.model_dump(mode="json") for rule in state.sections[s.name]]
+        for s in touched
+        if s.name in state.sections
+    }
+    return sha256(state.foreign + canonical(own))
+
+
+def _diff(device: Device, wanted: Sequence[Section], before: FilterState, text: str, renderer: Renderer) -> str:
+    """What the device's administrator would see change: the sections as they are printed, before and after."""
+    was = [s for s in wanted if s.previous is not None]
+    now = [s for s in wanted if s.rules is not None]
+    old = _printed(device, was, {s.name: s.previous for s in was}, before, renderer) if was else ""
+    new = text if now else ""
+    lines = unified_diff(
+        old.splitlines(), new.splitlines(), f"{device.name} running", f"{device.name} candidate", "", "", 3, ""
+    )
+    return "\n".join(lines)
+
+
+def _lines(old: str | None, new: str, label: str) -> str:
+    return "\n".join(list(unified_diff((old or "").splitlines(), new.splitlines(), label, "now", "", "", 1, ""))[:40])
 
 
 def _count(rules: tuple[Rule, ...] | None) -> str:
     return "no section" if rules is None else f"{len(rules)} entries"
-
-
-def _texts(
-    device: Device,
-    printed: Mapping[str, tuple[Section, tuple[Rule, ...] | None]],
-    now: Sections,
-    renderer: Renderer,
-) -> str:
-    left = set(now) | {name for name, (_, rules) in printed.items() if rules is not None}
-    left -= {name for name, (_, rules) in printed.items() if rules is None}
-    parts = []
-    for at, (name, (section, rules)) in enumerate(printed.items(), start=1):
-        last = at == len(printed)
-        parts.append(
-            renderer.render(
-                device.platform,
-                section.intent.control,
-                section=name,
-                rules=rules,
-                drop_table=last and not left and rules is None,
-            )
-        )
-    return "".join(parts)

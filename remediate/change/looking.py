@@ -31,6 +31,8 @@ DEADLINE = 5.0
 #: the new rule cut (30 s were seen, 61 s with every association slot taken).
 PATIENCE = 90.0
 _PAUSE = 1.0
+#: Its end is that of the dial's own deadlines: how long a round takes depends on how many questions wait for a gate.
+_ask = runner.deadline(None)(tasks.ask)
 #: Answers that mean "not yet" on the care path, not "no".
 _NOT_YET = frozenset({Rung.FILTERED, Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, Rung.INCONCLUSIVE})
 
@@ -137,7 +139,7 @@ class Eyes:
             return ()
         results = runner.run(
             self._nornir,
-            tasks.ask,
+            _ask,
             hosts=tuple(by_pacs),
             questions=by_pacs,
             dial=self._lookout.dial,

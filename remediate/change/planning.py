@@ -103,10 +103,54 @@ def _running(site: Site, pacs: Iterable[str], nornir: Nornir) -> dict[str, str]:
     return found
 
 
-def _section(intent: Intent, device: Device, now: guarding.Sections, renderer: Renderer, nornir: Nornir) -> Section:
+def _wave(
+    number: int,
+    play: Play,
+    members: Sequence[Pacs],
+    site: Site,
+    running: dict[str, str],
+    renderer: Renderer,
+    nornir: Nornir,
+) -> Wave:
+    intents: dict[str, list[Intent]] = {}
+    outside = CLOSED
+    for control in map(controls.control, play.controls):
+        outside &= control.outside
+        for pacs in members:
+            for device in (site.devices[d] for d in pacs.protected_by):
+                addressing = platforms.platform(device.platform).capabilities.addressing
+                intents.setdefault(device.name, []).append(control.intent(pacs, device, addressing))
+    made: list[Candidate] = []
+    in_place: dict[str, tuple[str, ...]] = {}
+    for name, wanted in intents.items():
+        sections = guarding.sections(site.devices[name], wanted, running[name])
+        changed = [section for section in sections if section.rules != section.previous]
+        if changed:
+            made.append(_candidate(site.devices[name], changed, running[name], renderer, nornir))
+        if len(changed) < len(sections):
+            in_place[name] = tuple(section.name for section in sections if section not in changed)
+    vantages = _vantages(play, site)
+    expected = [expectations(pacs, [site.vantages[v] for v in vantages], outside) for pacs in members]
+    return Wave(
+        number=number,
+        play=play.name,
+        pacs=tuple(pacs.name for pacs in members),
+        vantages=vantages,
+        revert_in=play.revert_in,
+        candidates=tuple(made),
+        in_place=in_place,
+        expectations=tuple(e for one in expected for e in one.expectations),
+        not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
+        max_fail_percentage=play.max_fail_percentage,
+    )
+
+
+def _candidate(
+    device: Device, changed: Sequence[Section], running: str, renderer: Renderer, nornir: Nornir
+) -> Candidate:
     """What cannot be proved is refused; whether the device would have refused it too is said with it."""
     try:
-        return guarding.wanted(intent, device, now, renderer)
+        return guarding.candidate(device, changed, running, renderer)
     except Unprovable as error:
         result = runner.run(nornir, tasks.objections, hosts=(device.name,), text=error.text)[device.name]
         raise_first(result.exception)
@@ -118,46 +162,6 @@ def _section(intent: Intent, device: Device, now: guarding.Sections, renderer: R
             where=device.name,
             next="mend the template",
         ) from error
-
-
-def _wave(
-    number: int,
-    play: Play,
-    members: Sequence[Pacs],
-    site: Site,
-    running: dict[str, str],
-    renderer: Renderer,
-    nornir: Nornir,
-) -> Wave:
-    made: dict[str, list[Section]] = {}
-    in_place: dict[str, tuple[str, ...]] = {}
-    outside = CLOSED
-    for name in play.controls:
-        control = controls.control(name)
-        outside &= control.outside
-        for pacs in members:
-            for device in (site.devices[d] for d in pacs.protected_by):
-                now = platforms.platform(device.platform).running_sections(running[device.name])
-                section = _section(control.intent(pacs, device), device, now, renderer, nornir)
-                if section.rules == section.previous:
-                    in_place[device.name] = (*in_place.get(device.name, ()), section.name)
-                else:
-                    made.setdefault(device.name, []).append(section)
-    expected = [expectations(pacs, [site.vantages[v] for v in _vantages(play, site)], outside) for pacs in members]
-    return Wave(
-        number=number,
-        play=play.name,
-        pacs=tuple(pacs.name for pacs in members),
-        vantages=_vantages(play, site),
-        revert_in=play.revert_in,
-        candidates=tuple(
-            guarding.candidate(site.devices[name], sections, running[name], renderer) for name, sections in made.items()
-        ),
-        in_place=in_place,
-        expectations=tuple(e for one in expected for e in one.expectations),
-        not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
-        max_fail_percentage=play.max_fail_percentage,
-    )
 
 
 def _vantages(play: Play, site: Site) -> tuple[str, ...]:

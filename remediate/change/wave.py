@@ -26,7 +26,7 @@ from remediate.errors import (
     VerificationFailed,
 )
 from remediate.model.change import Journal, State, Token, Wave
-from remediate.model.site import Site
+from remediate.model.site import Device, Site
 from remediate.model.verdict import Judgement, Verdict
 from remediate.runner import Cancellation, LoopRunner
 
@@ -52,13 +52,14 @@ class Means:
 
 @dataclass
 class Progress:
-    """Where a wave stands; read from the journal after a crash."""
+    """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot."""
 
     state: State = State.PLANNED
     tokens: dict[str, Token] = field(default_factory=dict)
     before: Look | None = None
     running: dict[str, str] = field(default_factory=dict)
     pushed_at: datetime | None = None
+    unsaved: bool = False
 
 
 class WaveRun:
@@ -104,7 +105,7 @@ class WaveRun:
                 )
                 self.means.journal.append("found on the devices", {"wave": self.wave.number, "states": states})
                 found = set(states.values())
-                if found == {platforms.CONFIRMED} and self.state in (State.VERIFIED, State.NEEDS_HANDS):
+                if found == {platforms.CONFIRMED} and (self.state is State.VERIFIED or self.at.unsaved):
                     return self._saved()
                 if found <= {platforms.ARMED, platforms.CONFIRMED} and self.state is not State.ROLLING_BACK:
                     self._eyes.open()
@@ -156,7 +157,7 @@ class WaveRun:
             look: tasks.DeviceLook = result[0].result
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
-            guarding.check_base(self._candidates[name], look.running)
+            guarding.check_base(self._device(name), self._candidates[name], look.running)
             self.at.running[name] = look.running
 
     def _needed(self) -> bool:
@@ -194,7 +195,7 @@ class WaveRun:
         watch, wave = self.means.watch, self.wave
         for name, result in self._on(tasks.look_at_device).items():
             look: tasks.DeviceLook = result[0].result
-            guarding.check_base(self._candidates[name], look.running, self.at.running[name])
+            guarding.check_base(self._device(name), self._candidates[name], look.running, self.at.running[name])
         self._check_cancelled()
         self.at.tokens = {name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._candidates}
         self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
@@ -259,7 +260,7 @@ class WaveRun:
             )
             self.means.watch.alarm(str(self.reason))
             if self.state is not State.NEEDS_HANDS:
-                self._step(Step.NEEDS_HANDS, why=str(error))
+                self._step(Step.NEEDS_HANDS, why=str(error), unsaved=True)
             return self.state
         how = {name: result[0].result for name, result in results.items()}
         for name, text in how.items():
@@ -320,7 +321,7 @@ class WaveRun:
             running, state = result[name][0].result
             if state.name not in (platforms.REVERTED, platforms.ABSENT):
                 raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
-            guarding.check_restored(self._candidates[name], running)
+            guarding.check_restored(self._device(name), self._candidates[name], running, self.at.running.get(name))
             self._on(tasks.forget, (name,), tokens=self.at.tokens, nornir=steady)
             self._on(tasks.discard, (name,), nornir=steady)
         except RemediateError:
@@ -382,6 +383,9 @@ class WaveRun:
         if self._candidates:
             runner.run(self.means.steady, tasks.close_session, hosts=tuple(self._candidates))
 
+    def _device(self, name: str) -> Device:
+        return self.means.site.devices[name]
+
     def _device_journal(self) -> tasks.DeviceJournal:
         return tasks.DeviceJournal(self.means.journal, self.wave.number)
 
@@ -401,7 +405,7 @@ class WaveRun:
             running, state = result[0].result
             if state.name not in (platforms.ARMED, platforms.CONFIRMED):
                 raise VerificationFailed(f"the push is {state.name}, no longer armed", where=name)
-            guarding.check_applied(self._candidates[name], running, self.at.running[name])
+            guarding.check_applied(self._device(name), self._candidates[name], running, self.at.running[name])
 
     def _time_left(self) -> float:
         """Seconds until the first device of the wave takes the change back."""

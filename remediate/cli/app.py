@@ -58,7 +58,10 @@ def verify(
     output: common.Output = Format.TABLE,
     verbose: common.Verbose = False,
 ) -> None:
-    """Look from every vantage, change nothing, keep no record."""
+    """Look from every vantage; change nothing.
+
+    No device is logged in to, and no record is kept.
+    """
     from remediate import playbook as playbooks
     from remediate.change import looking
     from remediate.change.change import status_of
@@ -91,7 +94,10 @@ def plan(
     output: common.Output = Format.TABLE,
     forks: common.Forks = 20,
 ) -> None:
-    """Render, simulate and prove what would be done; read the devices, change nothing."""
+    """Render, simulate and prove a change.
+
+    The devices are read, and nothing on them is changed.
+    """
     from remediate.report import tables
 
     made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
@@ -115,7 +121,10 @@ def run(
     forks: common.Forks = 20,
     verbose: common.Verbose = False,
 ) -> None:
-    """The whole loop: plan, look, push provisionally, look again, confirm or take back; all of it in the record."""
+    """Plan, push provisionally, prove, confirm or undo.
+
+    The whole loop; every step is in the record before it is done.
+    """
     from remediate.change import change
     from remediate.report import tables
 
@@ -146,7 +155,10 @@ def resume(
     output: common.Output = Format.TABLE,
     verbose: common.Verbose = False,
 ) -> None:
-    """After a crash: read the record, then the devices, then finish the change or take it back."""
+    """After a crash: finish the change, or undo it.
+
+    Reads the record, then asks the devices, then decides. Nothing is pushed twice.
+    """
     from remediate.change import change
     from remediate.errors import RecordError
     from remediate.report import tables
@@ -181,7 +193,10 @@ def rollback(
     output: common.Output = Format.TABLE,
     verbose: common.Verbose = False,
 ) -> None:
-    """After second thoughts: take a confirmed change back, as a change of its own. This opens what it had closed."""
+    """After second thoughts: undo a confirmed change.
+
+    This is a change of its own, and opens again what the other had closed.
+    """
     from remediate.change import change
     from remediate.errors import RecordError
     from remediate.render import Renderer

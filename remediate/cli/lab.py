@@ -19,8 +19,8 @@ DEFAULT_FOLDER = Path(tempfile.gettempdir()) / "remediate-lab"
 @app.command()
 def up(folder: Folder = DEFAULT_FOLDER) -> None:
     """Build the site: an exposed archive behind a firewall, a clinic, the internet. Writes its inventory."""
-    from remediate.lab import real
     from remediate.errors import UsageError
+    from remediate.lab import real
 
     if missing := real.missing():
         raise UsageError("the lab cannot run here:\n  - " + "\n  - ".join(missing))

@@ -8,7 +8,7 @@ from typing import Protocol
 from remediate.errors import UsageError
 from remediate.model.observation import Rung
 from remediate.model.rule import Intent
-from remediate.model.site import Device, Pacs
+from remediate.model.site import Addressing, Device, Pacs
 
 #: name → module; the module's ``CONTROL`` is the control.
 CONTROLS = {"acl": "remediate.controls.acl"}
@@ -21,7 +21,7 @@ class Control(Protocol):
     #: What it does not give, for the record.
     leaves_open: str
 
-    def intent(self, pacs: Pacs, device: Device) -> Intent: ...
+    def intent(self, pacs: Pacs, device: Device, addressing: Addressing) -> Intent: ...
 
 
 def control(name: str) -> Control:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import Intent, Permit
-from remediate.model.site import Device, Pacs
+from remediate.model.site import Addressing, Device, Pacs
 
 
 class Acl:
@@ -15,7 +15,7 @@ class Acl:
         "and the archive's own authentication is unchanged"
     )
 
-    def intent(self, pacs: Pacs, device: Device) -> Intent:
+    def intent(self, pacs: Pacs, device: Device, addressing: Addressing) -> Intent:
         """Peers that come by VPN arrive on an interface that the guard does not stand on: no permit for them."""
         permits = (
             Permit(
@@ -31,8 +31,7 @@ class Acl:
             control=self.name,
             device=device.name,
             interfaces=device.guard.interface,
-            addresses=pacs.real_addresses,
-            ports=tuple(sorted({service.port for service in pacs.services})),
+            doors=pacs.doors(addressing),
             permits=tuple(permit for permit in permits if permit.ports),
         )
 

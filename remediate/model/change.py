@@ -9,6 +9,7 @@ from typing import Any, NewType, Protocol
 
 from remediate.model.base import Name, Value, canonical, sha256
 from remediate.model.rule import Intent, Rule
+from remediate.model.site import Addressing
 from remediate.model.verdict import Expectation
 
 #: Names one push of one change on one device; it is on the device while the change is provisional.
@@ -81,12 +82,13 @@ class Plan(Value):
 
 
 class Capabilities(Value):
-    """What a platform's own revert timer can do. ``price``: what a revert costs, for the plan."""
+    """What a platform's own revert timer can do, and how it filters. ``price``: what a revert costs, for the plan."""
 
     revert_min: timedelta
     revert_max: timedelta
     revert_step: timedelta
     price: str = ""
+    addressing: Addressing
     atomic: bool
     stateful: bool
     survives_reboot: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from remediate.model.base import Name, Port, Value
-from remediate.model.site import IPAddress, IPNetwork
+from remediate.model.site import Door, IPNetwork
 
 
 class Action(StrEnum):
@@ -41,7 +41,7 @@ class Rule(Value):
 
 
 class Permit(Value):
-    """A peer that stays served through the guard, and on which of the PACS's ports."""
+    """A peer that stays served through the guard, and on which of the PACS's own service ports."""
 
     peer: Name
     source: IPNetwork
@@ -51,16 +51,15 @@ class Permit(Value):
 class Intent(Value):
     """What a control wants of one device for one PACS, in nobody's language yet.
 
-    Flows that come in by ``interfaces`` to ``addresses`` on ``ports`` are denied, those of ``permits`` excepted;
-    the same flows the other way too. Nothing else is.
+    Flows that come in by ``interfaces`` to the ``doors`` are denied, those of ``permits`` excepted; the same flows
+    the other way too. Nothing else is.
     """
 
     pacs: Name
     control: Name
     device: Name
     interfaces: tuple[str, ...]
-    addresses: tuple[IPAddress, ...]
-    ports: tuple[Port, ...]
+    doors: tuple[Door, ...]
     permits: tuple[Permit, ...] = ()
 
     @property

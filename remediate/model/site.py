@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
@@ -72,6 +73,28 @@ class Published(Value):
         return self.ports.get(service.port, service.port)
 
 
+class Addressing(StrEnum):
+    """Which addresses a filter on a device must name, where destination NAT stands before or behind it."""
+
+    REAL = "real"
+    PUBLISHED = "published"
+
+
+class Door(Value):
+    """One way to a PACS, as a filter sees it: an address, and its service ports → the ports seen there."""
+
+    address: IPAddress
+    ports: tuple[tuple[Port, Port], ...]
+
+    @property
+    def seen(self) -> tuple[int, ...]:
+        return tuple(sorted({port for _, port in self.ports}))
+
+    def of(self, service_ports: Collection[int]) -> tuple[int, ...]:
+        """The ports seen for those service ports."""
+        return tuple(sorted({port for service, port in self.ports if service in service_ports}))
+
+
 class Addresses(Value):
     """The addresses of a PACS as seen from inside and from outside (IPv4, IPv6, each WAN)."""
 
@@ -137,11 +160,19 @@ class Pacs(Value):
     protected_by: tuple[Name, ...] = ()
     access: Access = Access()
 
-    @property
-    def real_addresses(self) -> tuple[IPAddress, ...]:
-        """Every address that may stand as its own in a packet behind address translation, in order."""
-        seen = dict.fromkeys(p.address for p in (*self.addresses.inside, *self.addresses.outside))
-        return tuple(sorted(seen, key=lambda address: (address.version, int(address))))
+    def doors(self, addressing: Addressing) -> tuple[Door, ...]:
+        """``REAL``: every address of its own that may stand in a packet behind address translation, with its own
+        ports; a published one too, since it may be routed without any translation. ``PUBLISHED``: those outside.
+        """
+        if addressing is Addressing.REAL:
+            addresses = {p.address for p in (*self.addresses.inside, *self.addresses.outside)}
+            doors = [Door(address=a, ports=tuple((s.port, s.port) for s in self.services)) for a in addresses]
+        else:
+            doors = [
+                Door(address=p.address, ports=tuple((s.port, p.port_of(s)) for s in self.services))
+                for p in self.addresses.outside
+            ]
+        return tuple(sorted(doors, key=lambda door: (door.address.version, int(door.address))))
 
 
 class Guard(Value):

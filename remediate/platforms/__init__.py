@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from remediate.errors import PlanError
 from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token
-from remediate.model.rule import Rule
+from remediate.model.rule import Intent, Rule
 from remediate.model.site import Device, Login
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
@@ -83,22 +83,46 @@ class PushState(NamedTuple):
 ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "absent", "stuck"
 
 
+class FilterState(Protocol):
+    """What a running configuration says about packets, in two parts.
+
+    ``sections``: our own entries, by the name of their section. ``foreign``: everything else, as text that must
+    never change but as a candidate says.
+    """
+
+    @property
+    def sections(self) -> Mapping[str, tuple[Rule, ...]]: ...
+
+    @property
+    def foreign(self) -> str: ...
+
+
 class PlatformSpec(Protocol):
     """What is known of a platform without a session; pure but for ``connect`` and ``try_login``."""
 
     name: str
     capabilities: Capabilities
 
-    def sections(self, text: str) -> Mapping[str, tuple[Rule, ...]]:
-        """The guard's sections in a text that was rendered for this platform."""
+    def expressed(self, intent: Intent) -> tuple[Rule, ...]:
+        """The entries that carry an intent out there, as ``read`` would show them. Raises PlanError where it cannot."""
         ...
 
-    def running_sections(self, running: str) -> Mapping[str, tuple[Rule, ...]]:
-        """The guard's sections in a running configuration."""
+    def read(self, device: Device, running: str) -> FilterState: ...
+
+    def context(
+        self, device: Device, state: FilterState, printed: Mapping[str, tuple[Rule, ...] | None]
+    ) -> dict[str, Any]:
+        """What a template must know besides the sections that it prints (None: the section goes away)."""
         ...
 
-    def foreign(self, running: str) -> str:
-        """Everything in a running configuration that is not our guard: it must never change."""
+    def simulate(self, device: Device, state: FilterState, text: str) -> FilterState:
+        """The state once a rendered text is loaded. Raises Unprovable for what it does not know in that text."""
+        ...
+
+    def prove(
+        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent]
+    ) -> tuple[str, ...]:
+        """The packets with which ``after`` does other than the intents, or other than before; () is a proof."""
         ...
 
     def connect(self, device: Device, login: Login) -> Platform: ...

@@ -22,7 +22,7 @@ _VERDICT_STYLE = {
     Verdict.CARE_PATH_BROKEN: "bold red",
     Verdict.INCONCLUSIVE: "bold yellow",
 }
-_MET = {Met.MET: ("as it must be", "green"), Met.UNMET: ("NO", "bold red"), Met.UNKNOWN: ("unknown", "yellow")}
+_MET = {Met.MET: ("yes", "green"), Met.UNMET: ("NO", "bold red"), Met.UNKNOWN: ("unknown", "yellow")}
 _STATE_STYLE = {
     State.CONFIRMED: "bold green",
     State.UNCHANGED: "green",
@@ -40,24 +40,25 @@ def _table(*columns: str, title: str = "") -> Table:
 
 
 def judgements(found: Iterable[Judgement], title: str = "") -> RenderableType:
-    """PACS by vantage: what each can do, whether that is as it must be, and the verdict with its scope."""
-    found = tuple(found)
-    table = _table("PACS", "from", "service", "sees", "right?", title=title)
+    """For each PACS: what each vantage can do there, whether that is as it must be, and the verdict with its scope."""
+    parts: list[RenderableType] = [Text(title, style="bold")] if title else []
     for judgement in found:
+        table = _table("from", "service", "at", "sees", "right?")
+        table.columns[2].no_wrap = True
         for rows in _by_question(judgement.findings):
             question = rows[0].expectation.question
-            met = _worst(rows)
-            word, style = _MET[met]
+            word, style = _MET[_worst(rows)]
+            peer = rows[0].expectation.peer
             table.add_row(
-                judgement.pacs,
-                question.vantage + (f" as {rows[0].expectation.peer}" if rows[0].expectation.peer else ""),
-                f"{question.kind} {question.endpoint}",
+                question.vantage + (f" as {peer}" if peer else ""),
+                question.kind.value,
+                question.endpoint,
                 _seen(rows),
                 Text(word, style=style),
             )
-    lines: list[RenderableType] = [table]
-    lines += [_verdict(judgement) for judgement in found]
-    return Group(*lines)
+        parts += [_verdict(judgement), table]
+        parts += [Text(f"not asked: {line}", style="dim") for line in judgement.not_asked]
+    return Group(*parts)
 
 
 def _by_question(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -97,8 +98,6 @@ def _verdict(judgement: Judgement) -> Text:
     text.append(f" - {asked} questions from {len(judgement.vantages)} vantages ({', '.join(judgement.vantages)})")
     if unknown:
         text.append(f", {unknown} without an answer", style="yellow")
-    for line in judgement.not_asked:
-        text.append(f"\n  not asked: {line}", style="dim")
     return text
 
 

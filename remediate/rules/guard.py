@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from remediate.model.rule import Action, Intent, PortRange, Rule
-from remediate.model.site import IPAddress, IPNetwork
+from remediate.model.site import Door, IPAddress, IPNetwork
 
 
 def entries(intent: Intent) -> tuple[Rule, ...]:
@@ -15,17 +15,20 @@ def entries(intent: Intent) -> tuple[Rule, ...]:
     The way out is matched by the PACS's source port. What the PACS opens itself leaves from a port on which it
     does not listen, so it is not touched.
     """
-    rules: list[Rule] = []
-    for version in (4, 6):
-        addresses = tuple(network(a) for a in sorted(set(intent.addresses), key=int) if a.version == version)
-        if not addresses:
-            continue
+    permits: list[Rule] = []
+    denials: list[Rule] = []
+    alike: dict[tuple[int, tuple[tuple[int, int], ...]], list[Door]] = {}
+    for door in intent.doors:
+        alike.setdefault((door.address.version, door.ports), []).append(door)
+    for (version, _), doors in alike.items():
+        addresses = tuple(network(door.address) for door in sorted(doors, key=lambda d: int(d.address)))
         for permit in intent.permits:
-            if permit.source.version == version:
+            ports = doors[0].of(permit.ports)
+            if permit.source.version == version and ports:
                 note = f"{intent.section}: peer {permit.peer}"
-                rules += _both_ways(Action.PERMIT, intent, (permit.source,), addresses, permit.ports, note)
-        rules += _both_ways(Action.DENY, intent, (), addresses, intent.ports, f"{intent.section}: everybody else")
-    return tuple(rules)
+                permits += _both_ways(Action.PERMIT, intent, (permit.source,), addresses, ports, note)
+        denials += _both_ways(Action.DENY, intent, (), addresses, doors[0].seen, f"{intent.section}: everybody else")
+    return (*permits, *denials)
 
 
 def network(address: IPAddress) -> IPNetwork:

@@ -43,9 +43,11 @@ def wanted(intent: Intent, packet: Packet) -> Action | None:
         (packet.ingress, packet.source, packet.destination, packet.destination_port),
         (packet.egress, packet.destination, packet.source, packet.source_port),
     ):
-        if interface in intent.interfaces and pacs in intent.addresses and port in intent.ports:
+        for door in intent.doors if interface in intent.interfaces else ():
+            if pacs != door.address or port not in door.seen:
+                continue
             served = any(
-                client.version == permit.source.version and client in permit.source and port in permit.ports
+                client.version == permit.source.version and client in permit.source and port in door.of(permit.ports)
                 for permit in intent.permits
             )
             if served:
@@ -59,7 +61,7 @@ def representatives(intent: Intent, rules: Sequence[Rule]) -> Iterable[Packet]:
     ports = _ports(intent, rules)
     for version in (4, 6):
         addresses = _addresses(intent, rules, version)
-        if not any(address.version == version for address in intent.addresses) and not _named(rules, version):
+        if not any(door.address.version == version for door in intent.doors) and not _named(rules, version):
             continue
         for ingress, egress in product(interfaces, repeat=2):
             for source, destination in product(addresses, repeat=2):
@@ -81,20 +83,22 @@ def _interfaces(intent: Intent, rules: Sequence[Rule]) -> list[str]:
 
 def _ports(intent: Intent, rules: Sequence[Rule]) -> list[int]:
     cuts = {1, 65535}
-    for port in (*intent.ports, *(p for permit in intent.permits for p in permit.ports)):
+    groups = {door.seen for door in intent.doors}
+    groups |= {door.of(permit.ports) for door in intent.doors for permit in intent.permits}
+    for port in (port for group in groups for port in group):
         cuts |= {port - 1, port, port + 1}
     ranges = {rule_range for rule in rules for rule_range in (rule.source_ports, rule.destination_ports)}
     for one in (r for group in ranges for r in group):
         cuts |= {one.first - 1, one.first, one.last, one.last + 1}
-    conditions: list[Callable[[int], bool]] = [lambda p: p in intent.ports]
-    conditions += [lambda p, permit=permit: p in permit.ports for permit in intent.permits]  # type: ignore[misc]  # bound
+    conditions: list[Callable[[int], bool]] = []
+    conditions += [lambda p, group=group: p in group for group in groups]  # type: ignore[misc]  # bound
     conditions += [lambda p, group=group: within(p, group) for group in ranges]  # type: ignore[misc]  # bound
     return _classes(sorted(c for c in cuts if 1 <= c <= 65535), conditions)
 
 
 def _addresses(intent: Intent, rules: Sequence[Rule], version: int) -> list[IPAddress]:
     make, top = (IPv4Address, 2**32 - 1) if version == 4 else (IPv6Address, 2**128 - 1)
-    groups: set[tuple[IPNetwork, ...]] = {(network(a),) for a in intent.addresses}
+    groups: set[tuple[IPNetwork, ...]] = {(network(door.address),) for door in intent.doors}
     groups |= {(permit.source,) for permit in intent.permits}
     groups |= {group for rule in rules for group in (rule.sources, rule.destinations) if group}
     cuts = {0, top}

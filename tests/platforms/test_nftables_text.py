@@ -22,12 +22,13 @@ from tests.factories import intent
 from tests.rules.test_proof import intents
 
 
-def rendered(meant: Intent, rules: tuple[Rule, ...] | None = None, **more: object) -> str:
-    return Renderer().render(
-        "linux_nftables",
-        "acl",
-        **{"section": meant.section, "rules": entries(meant) if rules is None else rules, "drop_table": False, **more},
-    )
+def rendered(
+    *meant: Intent, rules: tuple[Rule, ...] | None = None, gone: bool = False, drop_table: bool = False
+) -> str:
+    sections = [
+        {"name": one.section, "rules": None if gone else entries(one) if rules is None else rules} for one in meant
+    ]
+    return Renderer().render("linux_nftables", "acl", sections=sections, drop_table=drop_table)
 
 
 @given(intents())
@@ -39,8 +40,8 @@ def test_sections_stand_beside_each_other_and_go_one_by_one() -> None:
     one, two = intent(), intent(pacs="pacs-south")
     both = rendered(one) + rendered(two)
     assert parser.guard(both) == {one.section: entries(one), two.section: entries(two)}
-    gone = Renderer().render("linux_nftables", "acl", section=one.section, rules=None, drop_table=False)
-    assert parser.guard(both + gone) == {two.section: entries(two)}
+    assert both == rendered(one, two)
+    assert parser.guard(both + rendered(one, gone=True)) == {two.section: entries(two)}
 
 
 @pytest.mark.parametrize(
@@ -122,8 +123,8 @@ def test_nft_itself_takes_it_shows_it_as_we_read_it_and_takes_it_away(namespace:
         return subprocess.run(command, input=stdin, check=True, capture_output=True, text=True).stdout
 
     one, two = intent(interfaces=("wan", "ppp0")), intent(pacs="pacs-south")
-    inverse = Renderer().render("linux_nftables", "acl", section=two.section, rules=None, drop_table=False)
-    last = Renderer().render("linux_nftables", "acl", section=one.section, rules=None, drop_table=True)
+    inverse = rendered(two, gone=True)
+    last = rendered(one, gone=True, drop_table=True)
     for script in (rendered(one), rendered(two), inverse, last):
         run("-c", "-f", "-", stdin=script)
     for _ in range(2):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from remediate.model.rule import Action, Intent, Permit, PortRange, Rule
 from remediate.rules import Packet, entries, first_match, prove
 from remediate.rules.proof import wanted
-from tests.factories import intent
+from tests.factories import doors, intent
 
 interfaces = st.sampled_from(["wan", "wan2", "clinic"])
 v4 = st.integers(0, 2**32 - 1).map(IPv4Address)
@@ -43,7 +43,11 @@ def intents(draw: st.DrawFn) -> Intent:
             )
         )
     )
-    return intent(addresses=tuple(chosen), ports=tuple(service_ports), permits=permits, interfaces=("wan", "wan2"))
+    made = doors(*chosen, ports=service_ports)
+    if draw(st.booleans()):  # destination NAT: the ports that are seen are others, for some of the doors
+        moved = tuple((port, port % 65535 + 1) for port in service_ports)
+        made = (made[0].model_copy(update={"ports": moved}), *made[1:])
+    return intent(doors=made, permits=permits, interfaces=("wan", "wan2"))
 
 
 @given(intents(), packets())
@@ -73,10 +77,10 @@ def test_no_entry_can_be_missing(at: int) -> None:
     "change",
     [
         {"interfaces": ("wan", "dmz")},
-        {"ports": (104,)},
-        {"ports": (104, 8042, 11112)},
+        {"doors": doors("10.10.0.5", "2001:db8::5", ports=(104,))},
+        {"doors": doors("10.10.0.5", "2001:db8::5", ports=(104, 8042, 11112))},
         {"permits": ()},
-        {"addresses": intent().addresses[:1]},
+        {"doors": intent().doors[:1]},
     ],
 )
 def test_entries_of_another_intent_are_not_a_proof(change: dict[str, object]) -> None:

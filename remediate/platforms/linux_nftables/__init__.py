@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any, NamedTuple
 
 from remediate.model.change import Capabilities
-from remediate.model.rule import Rule
-from remediate.model.site import Device, Login
+from remediate.model.rule import Intent, Rule
+from remediate.model.site import Addressing, Device, Login
+from remediate.platforms import FilterState
 from remediate.platforms.linux_nftables import parser
 from remediate.platforms.linux_nftables.driver import LinuxNftables
 from remediate.platforms.session import Session
+from remediate.rules import entries, prove
 
 #: A netmiko device type that reads no prompt: a firewall's own PS1 and banner do not matter to channels of our own.
 _DEVICE_TYPE = "terminal_server"
+
+
+class State(NamedTuple):
+    """``foreign``: everything but our table, and without the contents of sets that the traffic fills."""
+
+    sections: Mapping[str, tuple[Rule, ...]]
+    foreign: str
 
 
 class Spec:
@@ -22,19 +32,43 @@ class Spec:
         revert_min=timedelta(seconds=5),
         revert_max=timedelta(days=1),
         revert_step=timedelta(seconds=1),
+        addressing=Addressing.REAL,
         atomic=True,
         stateful=True,
         survives_reboot=False,
     )
 
-    def sections(self, text: str) -> Mapping[str, tuple[Rule, ...]]:
-        return parser.guard(text)
+    def expressed(self, intent: Intent) -> tuple[Rule, ...]:
+        return entries(intent)
 
-    def running_sections(self, running: str) -> Mapping[str, tuple[Rule, ...]]:
-        return parser.of_running(running)
+    def read(self, device: Device, running: str) -> State:  # noqa: ARG002 -- our table is the same on every device
+        return State(sections=parser.of_running(running), foreign=parser.foreign(running))
 
-    def foreign(self, running: str) -> str:
-        return parser.foreign(running)
+    def context(
+        self,
+        device: Device,  # noqa: ARG002
+        state: FilterState,
+        printed: Mapping[str, tuple[Rule, ...] | None],
+    ) -> dict[str, Any]:
+        left = (set(state.sections) | set(printed)) - {name for name, rules in printed.items() if rules is None}
+        return {"drop_table": not left}
+
+    def simulate(self, device: Device, state: FilterState, text: str) -> State:  # noqa: ARG002
+        return State(sections=parser.guard(text, state.sections), foreign=state.foreign)
+
+    def prove(
+        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent]
+    ) -> tuple[str, ...]:
+        """A section is a chain of its own: what it permits, the other tables still decide about, as before."""
+        wanted = {intent.section: intent for intent in intents}
+        wrong = [
+            f"section {name} on {device.name} would change, which nobody asked for"
+            for name in set(before.sections) | set(after.sections)
+            if name not in wanted and before.sections.get(name) != after.sections.get(name)
+        ]
+        for name, intent in wanted.items():
+            wrong += prove(intent, after.sections.get(name, ()))
+        return tuple(wrong)
 
     def connect(self, device: Device, login: Login) -> LinuxNftables:
         return LinuxNftables(device, Session(device, login, _DEVICE_TYPE))

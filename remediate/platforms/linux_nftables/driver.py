@@ -69,9 +69,9 @@ class LinuxNftables:
 
     def load_merge_candidate(self, candidate: Candidate) -> None:
         for name, text in (("new", candidate.text), ("revert", candidate.inverse)):
-            self._sh(scripts.STAGE, "does not take the candidate", name, stdin=text)
+            self._sh(scripts.STAGE, "does not take the candidate", self._device.name, name, stdin=text)
         self._candidate = candidate
-        checked = self._run(scripts.CHECK)
+        checked = self._run(scripts.CHECK, self._device.name)
         if checked.status:
             self.discard_config()
             raise CommandRejected(
@@ -87,10 +87,10 @@ class LinuxNftables:
 
     def discard_config(self) -> None:
         self._candidate = None
-        self._sh(scripts.DISCARD, "does not discard the candidate")
+        self._sh(scripts.DISCARD, "does not discard the candidate", self._device.name)
 
     def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:  # noqa: ARG002 -- no log there
-        done = self._run(scripts.COMMIT, token, str(int(revert_in.total_seconds())))
+        done = self._run(scripts.COMMIT, token, str(int(revert_in.total_seconds())), self._device.name)
         if done.status:
             raise CommandRejected(
                 "the device did not load the configuration", words=done.err or done.out, where=self._device.name

@@ -7,7 +7,7 @@ strict: what it does not know cannot be proved, so it is an error. Outside, text
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import ip_network
 
 from remediate.errors import Unprovable
@@ -31,9 +31,9 @@ def foreign(running: str) -> str:
     return _LIVE_SET.sub(r"\1", _TABLE_BLOCK.sub("", running))
 
 
-def guard(text: str) -> dict[str, tuple[Rule, ...]]:
-    """The sections of our table, by name, in a listing or in a script that is to be loaded."""
-    sections: dict[str, tuple[Rule, ...]] = {}
+def guard(text: str, before: Mapping[str, tuple[Rule, ...]] | None = None) -> dict[str, tuple[Rule, ...]]:
+    """The sections of our table, by name, in a listing, or once a script is loaded where ``before`` was."""
+    sections = dict(before or {})
     for line in _statements(text):
         _statement(line, sections)
     return sections

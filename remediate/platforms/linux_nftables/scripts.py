@@ -46,19 +46,19 @@ OBJECTIONS = f"""{_HEAD}
 nft -c -f -
 """
 
-#: stdin: the file's text.
+#: $1 the device's name, $2 the file's; stdin: its text.
 STAGE = f"""{_HEAD}
 set -e
-mkdir -p "$state/candidate"
-cat > "$state/candidate/$1.nft"
+mkdir -p "$state/candidate-$1"
+cat > "$state/candidate-$1/$2.nft"
 """
 
 CHECK = f"""{_HEAD}
-cd "$state/candidate" && nft -c -f new.nft && nft -c -f revert.nft
+cd "$state/candidate-$1" && nft -c -f new.nft && nft -c -f revert.nft
 """
 
 DISCARD = f"""{_HEAD}
-rm -rf "$state/candidate"
+[ -n "$1" ] && rm -rf "$state/candidate-$1"
 """
 
 _DISARM = """\
@@ -66,11 +66,11 @@ if [ -d /run/systemd/system ]; then systemctl stop "remediate-$1.timer" || true
 else kill -- "-$(cat deadman.pid)" 2>/dev/null || true; fi
 """
 
-#: $1 token, $2 seconds. Arms first, sees the timer alive, and only then loads.
+#: $1 token, $2 seconds, $3 the device's name. Arms first, sees the timer alive, and only then loads.
 COMMIT = f"""{_HEAD}
 [ -e "$state/$1" ] && {{ echo "$state/$1 exists: this push was made before" >&2; exit 3; }}
 set -e
-mv "$state/candidate" "$state/$1"
+mv "$state/candidate-$3" "$state/$1"
 cd "$state/$1"
 cat /proc/sys/kernel/random/boot_id > boot
 cat > deadman.sh <<'DEADMAN'
