@@ -116,10 +116,10 @@ def user(fresh_site: LabSite, tmp_path: Path) -> Iterator[User]:
 
 def forms(secret: str) -> list[bytes]:
     """How a text may hide in bytes: as it is, in UTF-16, and in base64 at each of the three alignments."""
-    found = [secret.encode(), secret.encode("utf-16-le"), secret.encode("utf-16-be"), secret.lower().encode()]
-    for raw in (secret.encode(), secret.encode("utf-16-le")):
+    raws = [secret.encode(), secret.encode("utf-16-le"), secret.encode("utf-16-be")]
+    found = [*raws, secret.lower().encode()]
+    for raw in raws:
         for shift in range(3):
-            encoded = base64.b64encode(b"\0" * shift + raw)
-            # the first and last group also depend on what stands around the text
-            found.append(encoded[4 if shift else 0 : -4])
+            whole = raw[(3 - shift) % 3 :]  # what stands in groups of three that nothing else shares
+            found.append(base64.b64encode(whole[: len(whole) // 3 * 3]))
     return found
