@@ -69,6 +69,16 @@ class DeviceLook(Value):
     pending: Pending | None
 
 
+def check_nothing_pending(device: str, pending: Pending | None) -> None:
+    """Raises PendingChange: what is provisional may be gone in a moment, and is not ours to confirm or undo."""
+    if pending is not None:
+        raise PendingChange(
+            f"a provisional change {pending.token} is on the device, {pending.seconds_left:.0f} s before it ends",
+            where=device,
+            next="if it is this program's: remediate resume; otherwise wait for its owner",
+        )
+
+
 def look_at_device(task: Task) -> Result:
     device = _session(task)
     look = DeviceLook(lacks=device.preflight(), running=device.running_config(), pending=device.pending())
@@ -82,12 +92,7 @@ def objections(task: Task, text: str) -> Result:
 def load(task: Task, candidates: Mapping[str, Candidate]) -> Result:
     """Stage the candidate and have the device check it and its inverse; nothing is in force afterwards."""
     device = _session(task)
-    if pending := device.pending():
-        raise PendingChange(
-            f"a provisional change {pending.token} is on the device, {pending.seconds_left:.0f} s before it ends",
-            where=task.host.name,
-            next="if it is this program's: remediate resume; otherwise wait for its owner",
-        )
+    check_nothing_pending(task.host.name, device.pending())
     device.load_merge_candidate(candidates[task.host.name])
     return Result(host=task.host, diff=device.compare_config().text)
 

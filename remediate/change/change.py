@@ -43,14 +43,19 @@ class Desk:
 
 
 @contextmanager
-def desk(loaded: Loaded, record: Record, watch: Watch, *, forks: int = 20) -> Iterator[Desk]:
-    """Opens what a change needs and closes it on every path, device sessions included."""
+def desk(
+    loaded: Loaded, record: Record, watch: Watch, *, forks: int = 20, clock: Stopwatch | None = None
+) -> Iterator[Desk]:
+    """Opens what a change needs and closes it on every path, device sessions included.
+
+    ``clock``: one that has run since the command began, planning included.
+    """
     cancellation = Cancellation()
     loop = LoopRunner(num_workers=forks, deadline=_DEVICE_DEADLINE, cancellation=cancellation)
     nornir = tasks.framework(loaded.nornir, loaded.site, loop)
     steady = nornir.with_runner(loop.with_cancellation(Cancellation()))
     try:
-        yield Desk(loaded, nornir, steady, loop, record, watch, cancellation, Stopwatch())
+        yield Desk(loaded, nornir, steady, loop, record, watch, cancellation, clock or Stopwatch())
     finally:
         nornir.close_connections(on_good=True, on_failed=True)
         loop.close()
@@ -168,7 +173,7 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
 
 
 def _devices(waves: Iterable[Wave]) -> list[str]:
-    return sorted({c.device for wave in waves for c in wave.candidates})
+    return sorted({name for wave in waves for name in (*(c.device for c in wave.candidates), *wave.in_place)})
 
 
 def _waves(

@@ -99,6 +99,7 @@ def _running(site: Site, pacs: Iterable[str], nornir: Nornir) -> dict[str, str]:
                 where=name,
                 next="mend that on the device or in the inventory, then plan again",
             )
+        tasks.check_nothing_pending(name, look.pending)
         found[name] = look.running
     return found
 

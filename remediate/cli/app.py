@@ -11,6 +11,7 @@ from rich.text import Text
 
 from remediate import __version__
 from remediate.cli import common, lab, record
+from remediate.cli import demo as demo_command
 from remediate.cli.common import DEFAULT_INVENTORY, Format
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ app = typer.Typer(
     add_completion=True,
     rich_markup_mode=None,
 )
+app.command("demo")(demo_command.demo)
 app.add_typer(record.app, name="record")
 app.add_typer(lab.app, name="lab")
 inventory_app = typer.Typer(help="The inventory.", no_args_is_help=True)
@@ -126,8 +128,10 @@ def run(
     The whole loop; every step is in the record before it is done.
     """
     from remediate.change import change
+    from remediate.change.watch import Stopwatch
     from remediate.report import tables
 
+    clock = Stopwatch()
     made = _plan_in(playbook, inventory) if playbook.suffix == ".json" else None
     if made is None:
         made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
@@ -137,7 +141,7 @@ def run(
         common.err().print(Text(f"warning: {warning}", style="yellow"))
     if check:
         verify(None if playbook.suffix == ".json" else playbook, inventory, limit, extra_vars, output, verbose)
-    with common.desk(inventory, record, forks=forks, verbose=verbose) as desk:
+    with common.desk(inventory, record, forks=forks, verbose=verbose, clock=clock) as desk:
         done = change.run(made, desk)
     common.show(tables.outcome(done), done.model_dump(mode="json"), output)
     raise typer.Exit(done.exit_status)

@@ -20,6 +20,7 @@ from remediate.errors import EXIT_INTERRUPTED, UsageError
 
 if TYPE_CHECKING:
     from remediate.change.change import Desk
+    from remediate.change.watch import Stopwatch
     from remediate.inventory import Loaded
     from remediate.record import Record
     from remediate.runner import Cancellation
@@ -98,7 +99,14 @@ def record(given: str | None) -> Iterator[Record]:
 
 
 @contextmanager
-def desk(inventory: Path, record_at: str | None, *, forks: int = 20, verbose: bool = False) -> Iterator[Desk]:
+def desk(
+    inventory: Path,
+    record_at: str | None,
+    *,
+    forks: int = 20,
+    verbose: bool = False,
+    clock: Stopwatch | None = None,
+) -> Iterator[Desk]:
     """Inventory, record, runner and vantages of one command, with Ctrl-C made safe."""
     from remediate.change import change
     from remediate.report.console import ConsoleWatch
@@ -107,7 +115,7 @@ def desk(inventory: Path, record_at: str | None, *, forks: int = 20, verbose: bo
     watch = ConsoleWatch(err(), verbose=verbose)
     with (
         record(record_at) as opened,
-        change.desk(site, opened, watch, forks=forks) as made,
+        change.desk(site, opened, watch, forks=forks, clock=clock) as made,
         interruptible(made.cancellation),
     ):
         yield made

@@ -12,35 +12,57 @@ from remediate.cli import common
 
 app = typer.Typer(help="A real site in network namespaces (Linux, root) to rehearse on.", no_args_is_help=True)
 
-Folder = Annotated[Path, typer.Option("--folder", help="Where the lab keeps its files.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--folder", help="Where the lab keeps its files; without: remediate-lab in the folder for temporary files."
+    ),
+]
 DEFAULT_FOLDER = Path(tempfile.gettempdir()) / "remediate-lab"
 
 
 @app.command()
-def up(folder: Folder = DEFAULT_FOLDER) -> None:
-    """Build the site: an exposed archive behind a firewall, a clinic, the internet. Writes its inventory."""
+def up(folder: Folder = None) -> None:
+    """Build the site, and write its inventory.
+
+    An exposed archive behind a firewall, a clinic, and the internet.
+    """
     from remediate.errors import UsageError
     from remediate.lab import real
 
     if missing := real.missing():
         raise UsageError("the lab cannot run here:\n  - " + "\n  - ".join(missing))
-    site = real.up(folder, say=lambda text: common.err().print(text))
-    common.out().print(f"inventory: {site.inventory}\nplaybook:  {site.playbook}")
-    common.out().print(f"try:       remediate verify -i {site.inventory}")
-    common.out().print(f"           remediate run {site.playbook} -i {site.inventory} --diff")
+    site = real.up(folder or DEFAULT_FOLDER, say=_say)
+    print_ = common.out().print
+    print_(f"inventory: {site.inventory}\nplaybook:  {site.playbook}\n\ntry:", soft_wrap=True)
+    print_(f"  remediate verify -i {site.inventory}", soft_wrap=True)
+    print_(f"  remediate run {site.playbook} -i {site.inventory} --diff", soft_wrap=True)
+    print_("  remediate lab down")
 
 
 @app.command()
-def down(folder: Folder = DEFAULT_FOLDER) -> None:
+def down(folder: Folder = None) -> None:
     """Take the site down, also one that a crash left behind."""
     from remediate.lab import real
 
-    real.down(folder, say=lambda text: common.err().print(text))
+    real.down(folder, say=_say)
 
 
 @app.command()
-def status(folder: Folder = DEFAULT_FOLDER) -> None:
+def status(folder: Folder = None) -> None:
     """What of the site runs."""
+    from remediate.errors import EXIT_INCONCLUSIVE
     from remediate.lab import real
 
-    common.out().print(str(real.status(folder)))
+    found = real.status(folder)
+    if found.folder is None:
+        common.out().print("no lab stands")
+        raise typer.Exit(EXIT_INCONCLUSIVE)
+    common.out().print(f"{found.folder}, up for {found.up_for}", soft_wrap=True)
+    for part in found.parts:
+        common.out().print(f"  {part.name}: {'runs' if part.runs else 'DOES NOT RUN'}")
+    raise typer.Exit(0 if found.sound else EXIT_INCONCLUSIVE)
+
+
+def _say(text: str) -> None:
+    common.err().print(text, soft_wrap=True)

@@ -42,8 +42,12 @@ class Stream(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def close(self) -> None:
+        """FIN, where a protocol has ended in good order."""
+        ...
+
     def abort(self) -> None:
-        """RST where the vantage can send one. May be called more than once."""
+        """RST where the vantage can send one. May be called more than once, and after ``close``, which then stands."""
         ...
 
 

@@ -13,7 +13,10 @@ from remediate.model.rule import Intent, Rule
 from remediate.model.site import Device, Login
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
-PLATFORMS = {"linux_nftables": "remediate.platforms.linux_nftables"}
+PLATFORMS = {
+    "cisco_ios": "remediate.platforms.cisco_ios",
+    "linux_nftables": "remediate.platforms.linux_nftables",
+}
 
 
 class Platform(Protocol):

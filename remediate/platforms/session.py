@@ -7,8 +7,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import paramiko
 from netmiko import ConnectHandler, NetmikoAuthenticationException, NetmikoBaseException, NetmikoTimeoutException
@@ -32,6 +33,7 @@ class Session:
     def __init__(self, device: Device, login: Login, device_type: str) -> None:
         self.device = device
         self._aborted = threading.Event()
+        key = login.key or (None if login.password else _own_key())
         with self._translated():
             self._netmiko: Any = ConnectHandler(
                 device_type=device_type,
@@ -39,8 +41,8 @@ class Session:
                 port=login.port,
                 username=login.username,
                 password=login.password.get_secret_value() if login.password else None,
-                use_keys=True,
-                key_file=login.key,
+                use_keys=key is not None,
+                key_file=key,
                 allow_agent=login.key is None and login.password is None,
                 ssh_strict=True,
                 system_host_keys=False,
@@ -94,13 +96,6 @@ class Session:
                 where=name,
                 next="check username, password or ssh.key in the inventory, and that the device knows the key",
             ) from error
-        except paramiko.BadHostKeyException as error:
-            raise HostKeyError(
-                f"the SSH host key of {error.hostname} has changed: expected {error.expected_key.fingerprint}, "
-                f"got {error.key.fingerprint}",
-                where=name,
-                next="find out why before anything else; if the change is known, mend the known_hosts file",
-            ) from error
         except (
             NetmikoTimeoutException,
             NetmikoBaseException,
@@ -109,6 +104,14 @@ class Session:
             EOFError,
             ValueError,
         ) as error:
+            changed = _caused_by(error, paramiko.BadHostKeyException)
+            if changed is not None:
+                raise HostKeyError(
+                    f"the SSH host key of {changed.hostname} has changed: expected "
+                    f"{changed.expected_key.fingerprint}, got {changed.key.fingerprint}",
+                    where=name,
+                    next="find out why before anything else; if the change is known, mend the known_hosts file",
+                ) from error
             if "not found in known_hosts" in str(error):
                 raise HostKeyError(
                     "the device's SSH host key is not known",
@@ -146,6 +149,22 @@ def _run(channel: Any, command: str, stdin: str, timeout: float, aborted: thread
         if time.monotonic() > until:
             raise TimeoutError(f"no answer within {timeout:g} s")
         channel.status_event.wait(_POLL)
+
+
+_E = TypeVar("_E", bound=BaseException)
+
+
+def _caused_by(error: BaseException | None, kind: type[_E]) -> _E | None:
+    """netmiko turns paramiko's exceptions into texts of its own, and leaves the original one behind as the context."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def _own_key() -> str | None:
+    """The user's own key, as OpenSSH would take it; the agent is asked besides."""
+    names = ("id_ed25519", "id_ecdsa", "id_rsa")
+    return next((str(path) for name in names if (path := Path.home() / ".ssh" / name).is_file()), None)
 
 
 def _first_line(error: BaseException) -> str:

@@ -115,6 +115,7 @@ class _Climb:
         try:
             async with asyncio.timeout(RELEASE_WAIT):
                 if (await self.stream.exactly(1))[0] == ul.RELEASE_RP:
+                    self.stream.close()  # it is the requestor that closes
                     return
         except STREAM_FAILURES:
             pass  # aborted below, as after any other answer

@@ -27,6 +27,7 @@ ORIGINS_ICMP = (2, 3)
 TCP_SYN_SENT = 2
 #: RST instead of FIN at close, whatever ends the program: no half-dead connection stays in the archive.
 LINGER_RST = struct.pack("ii", 1, 0)
+LINGER_FIN = struct.pack("ii", 0, 0)
 
 ICMP_ERRORS = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES})
 
@@ -63,7 +64,9 @@ class LocalPlace:
         try:
             await _connect(sock, address, port, deadline)
             # No wait for the network in here: the socket is connected.
-            _, stream = await asyncio.get_running_loop().create_connection(lambda: PeerStream(byte_cap), sock=sock)
+            _, stream = await asyncio.get_running_loop().create_connection(
+                lambda: _LocalStream(sock, byte_cap), sock=sock
+            )
         except BaseException:
             sock.close()
             raise
@@ -72,6 +75,16 @@ class LocalPlace:
 
     async def aclose(self) -> None:
         """Nothing is held between dials."""
+
+
+class _LocalStream(PeerStream):
+    def __init__(self, sock: socket.socket, byte_cap: int) -> None:
+        super().__init__(byte_cap)
+        self._sock = sock
+
+    def close(self) -> None:
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_FIN)
+        super().close()
 
 
 def _socket(version: int, source: IPAddress | None) -> socket.socket:

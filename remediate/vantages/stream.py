@@ -17,6 +17,8 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def close(self) -> None: ...
+
     def abort(self) -> None: ...
 
 
@@ -102,10 +104,13 @@ class PeerStream(asyncio.Protocol):
             with contextlib.suppress(OSError):  # an SSH channel that is already closed
                 self._transport.write(data)
 
+    def close(self) -> None:
+        self._end("the connection was closed here")
+        if self._transport is not None:
+            self._transport.close()
+
     def abort(self) -> None:
-        self._fail(StreamEnded("the connection was aborted here"))  # nothing that still comes is kept
-        self._buffer.clear()
-        self._stop_timer()
+        self._end("the connection was aborted here")
         if self._transport is not None:
             self._transport.abort()
 
@@ -129,6 +134,11 @@ class PeerStream(asyncio.Protocol):
         data = bytes(self._buffer[:most])
         del self._buffer[:most]
         return data
+
+    def _end(self, why: str) -> None:
+        self._fail(StreamEnded(why))
+        self._buffer.clear()  # nothing that still comes is kept
+        self._stop_timer()
 
     def _fail(self, fault: Exception) -> None:
         if self._fault is None:  # the first reason is the true one

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def test_a_pacs_that_returns_names_leaves_none_of_them_with_us(user: User) -> No
     i = site.layout
     site.stop_orthanc()
     argv = [sys.executable, str(Path(leaky_pacs.__file__)), str(i.pacs), str(i.dicom_port), str(i.web_port), NAME]
-    peer = site.popen("pacs", argv)
+    peer = site.popen("pacs", argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert peer.stdout is not None
         assert peer.stdout.readline() == "ready\n"

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from remediate.inventory import load
-from remediate.lab.real import LabSite, hosts, status, studies
+from remediate.lab import studies
+from remediate.lab.real import LabSite, hosts, status
 from remediate.lab.real.layout import MANAGED
 from remediate.model.site import SshVia
 
@@ -146,7 +147,7 @@ def test_a_dump_of_the_whole_ruleset_does_not_load_again(fresh_site: LabSite) ->
 
 
 def test_each_host_has_files_of_its_own(site: LabSite) -> None:
-    for path in ("/etc/network/if-pre-up.d/h4", "/var/lib/h4", "/etc/h4"):
+    for path in ("/etc/network/if-pre-up.d/made-by-fw", "/var/lib/made-by-fw", "/etc/made-by-fw"):
         site.must("fw", ["touch", path])
         for other in ("pacs", "clinic", "internet"):
             assert site.exec(other, ["test", "-e", path]).returncode == 1
@@ -229,8 +230,15 @@ def test_popen_ends_with_terminate(site: LabSite) -> None:
     process.terminate()
     process.wait(timeout=10)
     hosts.until(lambda: site.exec("pacs", ["pgrep", "-f", "^sleep 987"]).returncode == 1, what="its end")
-    states = ["ps", "-eo", "stat="]
-    hosts.until(lambda: "Z" not in site.must("pacs", states), what="the burial of orphans")
+
+
+def test_orphans_are_buried(site: LabSite) -> None:
+    """A dead man's timer is one: whoever asks whether it still lives is not to find its ghost."""
+    site.must("fw", ["sh", "-c", "setsid -f sleep 789 >/dev/null 2>&1"])
+    hosts.until(lambda: not site.exec("fw", ["pkill", "-f", "^sleep 789"]).returncode, what="its start")
+    hosts.until(lambda: site.exec("fw", ["pgrep", "-f", "^sleep 789"]).returncode == 1, what="its end")
+    orphans = site.must("fw", ["ps", "--ppid", "1", "-o", "stat="])
+    assert orphans and "Z" not in orphans
 
 
 def test_what_is_written(site: LabSite) -> None:

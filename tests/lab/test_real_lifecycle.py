@@ -97,7 +97,6 @@ def test_two_in_sequence_and_nothing_left(own_lab: Path) -> None:
         assert not own_lab.exists()
         assert status(own_lab).up_for is None and not status(own_lab).sound
     down(own_lab, say=quiet)
-    down(None, say=quiet)
 
 
 def test_one_at_a_time(own_lab: Path, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import http.client
 from collections.abc import Callable
 from pathlib import Path
 
-from remediate.lab.real import files, hosts, studies
+from remediate.lab import studies
+from remediate.lab.real import files, hosts
 from remediate.lab.real.hosts import LabError, run
 from remediate.lab.real.layout import MANAGED, ROLES, Layout
 from remediate.lab.real.site import CONTENT, LabSite, State

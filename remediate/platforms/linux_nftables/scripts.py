@@ -134,6 +134,7 @@ set -e
 file="{PERSISTED}/guard-$1.nft"
 unit="remediate-guard-$1.service"
 hook="/etc/network/if-pre-up.d/remediate-guard-$1"
+mkdir -p {PERSISTED}
 if ! nft list table inet remediate >/dev/null 2>&1; then
     if [ -d /run/systemd/system ] && [ -e "/etc/systemd/system/$unit" ]; then
         systemctl disable --quiet "$unit"; rm -f "/etc/systemd/system/$unit"; systemctl daemon-reload
