@@ -7,8 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from remediate.lab import real
+
+# How long one example takes says nothing on a busy machine; what must be fast is measured in benchmarks/.
+settings.register_profile("here", deadline=None)
+settings.load_profile("here")
 
 
 def needs_lab() -> None:

@@ -200,7 +200,9 @@ def _waves(
             )
             status = worst(status, _status(state, made))
             reason = reason or str(made.reason or "")
-            if state in (State.STOPPED, State.ROLLED_BACK, State.NEEDS_HANDS):
+            # a wave fails as a whole, so all of its hosts have failed
+            failed = state in (State.STOPPED, State.ROLLED_BACK) and wave.max_fail_percentage < 100
+            if failed or state is State.NEEDS_HANDS or desk.cancellation.requested:
                 left = [w.number for w in waves if w.number > wave.number]
                 if left:
                     means.watch.note(f"wave {', '.join(map(str, left))} not begun")

@@ -229,7 +229,7 @@ class WaveRun:
             wave.not_asked,
             asked_after=self.at.pushed_at,
             reached_before=before.reached if before else (),
-            patience=PATIENCE,
+            patience=0.0 if wave.reopens else PATIENCE,  # what is opened again may have been broken all the time
             until=until,
         )
         self.judgements = after.judgements
