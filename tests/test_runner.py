@@ -319,7 +319,7 @@ class Session:
         self,
         hostname: str | None,
         username: str | None,  # noqa: ARG002  # Nornir's protocol
-        password: str | None,  # noqa: ARG002
+        password: str | None,  # noqa: ARG002  # the same
         port: int | None,
         *_: Any,
         **__: Any,
@@ -519,7 +519,9 @@ def test_ctrl_c_with_threads(runner: LoopRunner) -> None:
     assert set(threading.enumerate()) <= before
 
 
-def test_ctrl_c_twice_does_not_wait(runner: LoopRunner) -> None:
+@pytest.mark.parametrize("attempt", range(8))
+def test_ctrl_c_twice_does_not_wait(runner: LoopRunner, attempt: int) -> None:
+    """Several times: a signal that came just before the main thread blocked used to be noticed by chance only."""
     free, left, requested = threading.Event(), threading.Event(), threading.Event()
 
     def push(_: Task) -> None:

@@ -126,7 +126,7 @@ class State(StrEnum):
 
 
 class Entry(Value):
-    """One step in a change's journal. ``hash`` covers ``previous``, change, seq and ``body``, as stored."""
+    """One step in a change's journal. ``hash`` covers ``previous``, change, seq, at, kind and data, as stored."""
 
     change: str
     seq: int

@@ -18,6 +18,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 K = TypeVar("K", bound=Task)
 
 _DEADLINE = "remediate_deadline"
+#: Seconds that the main thread waits at most without looking up. CPython runs signal handlers between its own steps:
+#: a Ctrl-C that comes just before it blocks on a lock is not noticed until the lock gives way.
+LOOK_UP = 0.5
 
 
 def deadline(seconds: float | None) -> Callable[[F], F]:

@@ -7,7 +7,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import Any, TypeVar
 
 from nornir.core.exceptions import NornirSubTaskError
@@ -16,7 +16,7 @@ from nornir.core.processor import Processors
 from nornir.core.task import MultiResult, Task
 
 from remediate.errors import Interrupted
-from remediate.runner.limits import Cancellation, catchable, deadline_of, instance_of, interrupted, too_late
+from remediate.runner.limits import LOOK_UP, Cancellation, catchable, deadline_of, instance_of, interrupted, too_late
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -103,6 +103,8 @@ class OnLoop:
         """May be called again after a KeyboardInterrupt."""
         if self._future is None:
             self._future = self._loop.submit(self._all())
+        while not wait([self._future], timeout=LOOK_UP).done:
+            pass
         try:
             self._future.result()
         except CancelledError:  # the runner was closed; the hosts without a result are told so

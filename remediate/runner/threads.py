@@ -13,7 +13,7 @@ from nornir.core.inventory import Host
 from nornir.core.processor import Processors
 from nornir.core.task import MultiResult, Task
 
-from remediate.runner.limits import Cancellation, catchable, instance_of, too_late
+from remediate.runner.limits import LOOK_UP, Cancellation, catchable, instance_of, too_late
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class InThreads:
             now = time.monotonic()
             pauses = [_TICK if one.expired else one.until - now for one in self._running if one.until is not None]
             if self._ended < len(self._threads):
-                self._changed.wait(max(0.0, min(pauses)) if pauses else None)
+                self._changed.wait(max(0.0, min([LOOK_UP, *pauses])))
             return self._ended < len(self._threads)
 
     def _late(self) -> list[_Attempt]:
