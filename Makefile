@@ -5,10 +5,14 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server nftables iptables iproute2 conntrack procps
 
-.PHONY: test check format packages clean
+.PHONY: demo test check format packages clean
 
 test: $(READY) packages
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# The whole loop on this machine, without root.
+demo: $(READY)
+	$(BIN)/remediate demo $(DEMO_ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
