@@ -15,7 +15,7 @@ from nornir.core import Nornir
 from remediate import errors, platforms, runner, tasks
 from remediate.change import guarding
 from remediate.change.gates import baseline_of
-from remediate.change.looking import raise_first
+from remediate.change.looking import PATIENCE, raise_first
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step
 from remediate.change.watch import Stopwatch, Watch
 from remediate.change.wave import Means, Progress, WaveRun
@@ -40,6 +40,7 @@ class Desk:
     watch: Watch
     cancellation: Cancellation
     clock: Stopwatch
+    patience: float = PATIENCE
 
 
 @contextmanager
@@ -267,6 +268,7 @@ def _means(desk: Desk, journal: Journal) -> Means:
         watch=desk.watch,
         clock=desk.clock,
         cancellation=desk.cancellation,
+        patience=desk.patience,
     )
 
 

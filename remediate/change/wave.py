@@ -38,7 +38,10 @@ _TIMER_SLACK = 15.0
 
 @dataclass
 class Means:
-    """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back."""
+    """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
+
+    ``patience``: seconds for which a care path that does not answer yet is asked again.
+    """
 
     site: Site
     nornir: Nornir
@@ -48,6 +51,7 @@ class Means:
     watch: Watch
     clock: Stopwatch
     cancellation: Cancellation
+    patience: float = PATIENCE
 
 
 @dataclass
@@ -129,6 +133,8 @@ class WaveRun:
         watch, wave = self.means.watch, self.wave
         self._step(Step.PREFLIGHT)
         watch.stage(wave.number, "preflight", f"{len(wave.vantages)} vantages, {len(self._candidates)} devices")
+        if wave.reopens:
+            watch.alarm(f"this opens again what an earlier change had closed: {', '.join(wave.pacs)}")
         self._eyes.open()
         silent = [c for c in self._eyes.canaries() if not c.alive]
         if silent:
@@ -229,7 +235,9 @@ class WaveRun:
             wave.not_asked,
             asked_after=self.at.pushed_at,
             reached_before=before.reached if before else (),
-            patience=0.0 if wave.reopens else PATIENCE,  # what is opened again may have been broken all the time
+            patience=0.0
+            if wave.reopens
+            else self.means.patience,  # what is opened again may have been broken all the time
             until=until,
         )
         self.judgements = after.judgements
@@ -274,7 +282,7 @@ class WaveRun:
         """Undo every push of the wave, prove it, and say so. A Ctrl-C no longer stops this; a second one does."""
         self.reason = _as_ours(error)
         watch = self.means.watch
-        self._step(Step.ROLLING_BACK, why=str(self.reason))
+        self._step(Step.ROLLING_BACK, why=self.reason.what)
         watch.alarm(f"taking the change back: {self.reason.what}")
         stuck: dict[str, str] = {}
         for name in self.at.tokens:
@@ -337,7 +345,9 @@ class WaveRun:
         with closing(eyes):
             try:
                 eyes.open()
-                after = eyes.look(wave.expectations, wave.not_asked, patience=PATIENCE if gates.served(before) else 0.0)
+                after = eyes.look(
+                    wave.expectations, wave.not_asked, patience=self.means.patience if gates.served(before) else 0.0
+                )
                 self.judgements = after.judgements
                 watch.looked(wave.number, "taken back", after.judgements)
                 evidence = after.record()
@@ -345,15 +355,16 @@ class WaveRun:
                 reopened = [j.pacs for j in after.judgements if j.verdict is Verdict.EXPOSED]
             except RemediateError as error:
                 differences, reopened = [f"could not be looked at again: {error}"], []
-        self._step(
-            Step.ROLLED_BACK, why=str(self.reason), restored=not differences, differences=differences, **evidence
-        )
+        self._step(Step.ROLLED_BACK, why=self._why(), restored=not differences, differences=differences, **evidence)
         if reopened and not wave.reopens:
             watch.alarm(f"OPEN TO THE OUTSIDE AGAIN: {', '.join(reopened)}")
         for text in differences:
             watch.alarm(f"not as before: {text}")
         if not differences:
             watch.note("the baseline is restored: rules read back, every vantage sees what it saw before")
+
+    def _why(self) -> str:
+        return self.reason.what if self.reason else ""
 
     # -- small things ---------------------------------------------------------------------------------
 

@@ -68,6 +68,7 @@ def verify(
     from remediate.change import looking
     from remediate.change.change import status_of
     from remediate.report import tables
+    from remediate.report.console import Busy
 
     loaded = common.loaded(inventory)
     book = None
@@ -75,7 +76,9 @@ def verify(
         book = playbooks.load(
             playbook, common.extra_vars(extra_vars), controls=_controls(), vantages=set(loaded.site.vantages)
         )
-    look = looking.verify(loaded, book, limit, common.interruptible)
+    with Busy(common.err()) as busy:
+        busy.now("looking from every vantage")
+        look = looking.verify(loaded, book, limit, common.interruptible)
     for name, error in look.unopened.items():
         common.err().print(Text(f"! vantage {name}: {error}", style="bold red"))
     found = look.look.judgements
@@ -237,12 +240,15 @@ def _plan(
     from remediate import playbook as playbooks
     from remediate.change import planning
     from remediate.render import Renderer
+    from remediate.report.console import Busy
 
     loaded = common.loaded(inventory)
     book = playbooks.load(
         playbook, common.extra_vars(extra_vars), controls=_controls(), vantages=set(loaded.site.vantages)
     )
-    return planning.make(loaded, book, Renderer(templates), limit, forks=forks)
+    with Busy(common.err()) as busy:
+        busy.now("reading the devices")
+        return planning.make(loaded, book, Renderer(templates), limit, forks=forks)
 
 
 def _plan_in(path: Path, inventory: Path) -> Plan:

@@ -109,13 +109,14 @@ def desk(
 ) -> Iterator[Desk]:
     """Inventory, record, runner and vantages of one command, with Ctrl-C made safe."""
     from remediate.change import change
-    from remediate.report.console import ConsoleWatch
+    from remediate.report.console import Busy, ConsoleWatch
 
     site = loaded(inventory)
-    watch = ConsoleWatch(err(), verbose=verbose)
+    console = err()
     with (
+        Busy(console) as busy,
         record(record_at) as opened,
-        change.desk(site, opened, watch, forks=forks, clock=clock) as made,
+        change.desk(site, opened, ConsoleWatch(console, busy=busy, verbose=verbose), forks=forks, clock=clock) as made,
         interruptible(made.cancellation),
     ):
         yield made

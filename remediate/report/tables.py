@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
@@ -83,8 +82,9 @@ def _seen(rows: Sequence[Finding]) -> Text:
         if roles:
             text.append(f"; {', '.join(roles)}")
     for why in dict.fromkeys(row.why for row in rows if row.why):
-        if not why.endswith(text.plain):
-            text.append(f" ({why})", style="dim")
+        said = why.removeprefix("reachable: ").removeprefix(seen.rung.value if seen else "").strip()
+        if said:
+            text.append(f" {said}" if said.startswith("(") else f" ({said})", style="dim")
     return text
 
 
@@ -127,7 +127,7 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
             sections = ", ".join(s.name for s in candidate.sections)
             parts.append(Text(f"  changes {candidate.device} ({candidate.platform}): {sections}", style="yellow"))
             if diff:
-                parts.append(Syntax(candidate.diff, "diff", background_color="default", word_wrap=True))
+                parts.append(_diff(candidate.diff))
                 parts.append(Text("  taken back by:", style="dim"))
                 parts.append(Text(candidate.inverse.rstrip(), style="dim"))
         parts += [
@@ -139,6 +139,16 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
     changes = sum(len(wave.candidates) for wave in made.waves)
     parts.append(Text(f"plan {made.digest[:12]}: {changes} device changes in {len(made.waves)} waves", style="bold"))
     return Group(*parts)
+
+
+def _diff(diff: str) -> Text:
+    """Plain ANSI colours, which a terminal's own theme makes readable on light and on dark."""
+    text = Text()
+    for line in diff.splitlines():
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")
+        text.append(line.expandtabs(4) + "\n", style="bold" if line.startswith(("+++", "---")) else style)
+    text.rstrip()
+    return text
 
 
 def outcome(done: Outcome) -> RenderableType:
@@ -192,12 +202,19 @@ def entries(found: Iterable[Entry]) -> RenderableType:
     return table
 
 
-_LONG = frozenset({"plan", "observations", "canaries", "running", "wave", "state", "not_asked"})
+_LONG = frozenset(
+    {"plan", "observations", "canaries", "running", "wave", "state", "not_asked", "scope", "host", "unmet"}
+    | {"token", "tokens", "reason"}
+)
+_HASH = 16
 
 
 def _gist(entry: Entry) -> str:
     """The short facts of an entry; the long ones are in `--format json`."""
-    return "; ".join(f"{key}: {_flat(value)}" for key, value in entry.data.items() if key not in _LONG and value)
+    facts = {key: value for key, value in entry.data.items() if key not in _LONG and value not in (None, "", [], {})}
+    if "plan_sha256" in facts:
+        facts["plan_sha256"] = str(facts["plan_sha256"])[:_HASH]
+    return "; ".join(f"{key}: {_flat(value)}" for key, value in facts.items())
 
 
 def _flat(value: object) -> str:

@@ -51,8 +51,8 @@ def connects(site: LabSite, role: str, address: object, port: int) -> Callable[[
 
 
 @pytest.fixture
-def site(real_site: LabSite) -> LabSite:
-    return real_site
+def site(fresh_site: LabSite) -> LabSite:
+    return fresh_site
 
 
 def test_everything_listens(site: LabSite) -> None:

@@ -189,6 +189,18 @@ def test_who_lost_a_lock_does_not_free_its_successors(record: Record, monkeypatc
     assert record.holders() == [lock]
 
 
+def test_another_change_takes_no_lock_whose_holder_cannot_be_seen(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Owner.this()
+    monkeypatch.setattr(Owner, "this", staticmethod(lambda: here._replace(host="elsewhere")))
+    record.acquire(["fw-a"], "c-1")
+    monkeypatch.undo()
+    with pytest.raises(Locked, match="not known from here"):
+        record.acquire(["fw-a"], "c-2", takeover=True)
+    assert record.acquire(["fw-a"], "c-1", takeover=True)[0].fence == 2
+
+
 @pytest.mark.parametrize(
     ("other", "life"),
     [
