@@ -15,7 +15,7 @@ from nornir.core.task import AggregatedResult
 from remediate import platforms, runner, tasks
 from remediate.change import gates, guarding
 from remediate.change.looking import PATIENCE, Eyes, Look, raise_first, restored
-from remediate.change.machine import IN_FLIGHT, Step, advance
+from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.watch import Stopwatch, Watch
 from remediate.errors import (
     DeviceError,
@@ -41,6 +41,7 @@ class Means:
     """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
 
     ``patience``: seconds for which a care path that does not answer yet is asked again.
+    ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
     """
 
     site: Site
@@ -51,6 +52,7 @@ class Means:
     watch: Watch
     clock: Stopwatch
     cancellation: Cancellation
+    armed: dict[str, datetime]
     patience: float = PATIENCE
 
 
@@ -204,11 +206,11 @@ class WaveRun:
             guarding.check_base(self._device(name), self._candidates[name], look.running, self.at.running[name])
         self._check_cancelled()
         self.at.tokens = {name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._candidates}
-        self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
+        entry = self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
+        self.means.armed.update(dict.fromkeys(self._candidates, entry + wave.revert_in))
         watch.stage(wave.number, "push", f"{', '.join(self._candidates)}; revert in {_seconds(wave.revert_in)}")
         self._on(tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal())
-        entry = self._step(Step.PUSHED)
-        self.at.pushed_at = entry
+        self.at.pushed_at = self._step(Step.PUSHED)
 
     def _finish(self) -> State:
         try:
@@ -373,6 +375,8 @@ class WaveRun:
         state = advance(self.at.state, step)
         entry = self.means.journal.append(step, {"wave": self.wave.number, "state": state, **data})
         self.at.state = state
+        if state in CLOSED:
+            self.means.armed.clear()
         return entry.at
 
     def _on(

@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console, RenderableType
 
-from remediate.errors import EXIT_INTERRUPTED, UsageError
+from remediate.errors import EXIT_INTERRUPTED, RecordError, UsageError
 
 if TYPE_CHECKING:
     from remediate.change.change import Desk
@@ -90,10 +91,26 @@ def record_path(given: str | None) -> str:
     return str(Path(home) / "remediate" / "record.db")
 
 
+def recorded(given: str | None) -> bool:
+    """Whether there is a record. A database server knows that better than we do."""
+    path = record_path(given)
+    try:
+        return "://" in path or Path(path).exists()
+    except OSError:  # opening it says why
+        return True
+
+
 @contextmanager
 def record(given: str | None) -> Iterator[Record]:
+    """A record to read; a misspelt name makes no new one."""
     from remediate.record import Record
 
+    if not recorded(given):
+        raise RecordError(
+            "there is no change record there",
+            where=record_path(given),
+            next="the first change makes one; another is named with --record or REMEDIATE_RECORD",
+        )
     with Record.open(record_path(given)) as opened:
         yield opened
 
@@ -117,22 +134,21 @@ def desk(
         Busy(console) as busy,
         record(record_at) as opened,
         change.desk(site, opened, ConsoleWatch(console, busy=busy, verbose=verbose), forks=forks, clock=clock) as made,
-        interruptible(made.cancellation),
+        interruptible(made.cancellation, made.armed),
     ):
         yield made
 
 
 @contextmanager
-def interruptible(cancellation: Cancellation) -> Iterator[None]:
+def interruptible(cancellation: Cancellation, armed: Mapping[str, datetime] | None = None) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM starts nothing more and takes back what is in flight; the second one leaves that to
-    the devices' own timers."""
+    the devices' own timers, and says which are armed until when."""
 
     def stop(number: int, _: FrameType | None) -> None:
         if cancellation.requested:
-            sys.stderr.write(
-                "\nleft at once: what is armed is taken back by the devices' own timers; "
-                "`remediate resume` says what became of it\n"
-            )
+            for name, until in (armed or {}).items():
+                sys.stderr.write(f"\n{name}: armed; it takes the change back by itself at {until:%H:%M:%S} UTC")
+            sys.stderr.write("\nleft at once; `remediate resume` says what became of it\n")
             sys.stderr.flush()
             os._exit(EXIT_INTERRUPTED)  # nothing here may wait: that is what was asked for
         sys.stderr.write(

@@ -301,6 +301,23 @@ def test_ctrl_c_after_the_push_takes_it_back(user: User) -> None:
     assert left_on_device(user.site) == ""
 
 
+def test_ctrl_c_twice_leaves_it_to_the_timer_and_says_so(user: User) -> None:
+    before = ruleset(user.site)
+    process = user.start(*user.run(revert_in=20))
+    user.until("all pushed", process)
+    user.site.kill_vantage("clinic")  # so that taking back takes a while: every vantage looks again
+    process.send_signal(signal.SIGINT)
+    user.until("rolling back", process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "fw-north: armed; it takes the change back by itself at" in err
+    wait_for(lambda: ruleset(user.site) == before, seconds=40)
+    user.site.start_sshd("clinic")
+    assert user.do("resume").status == 4
+    assert left_on_device(user.site) == ""
+
+
 def test_somebody_elses_rule_between_plan_and_push_stops_it(user: User) -> None:
     site = user.site
     plan = user.folder / "plan.json"
