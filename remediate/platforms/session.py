@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import threading
 import time
@@ -19,6 +20,7 @@ from remediate.model.site import Device, Login
 
 CONNECT_TIMEOUT = 15.0
 _POLL = 0.02
+_ABORT_SEEN_IN = 0.5
 
 
 class Completed(NamedTuple):
@@ -27,13 +29,27 @@ class Completed(NamedTuple):
     err: str
 
 
+class Reply(NamedTuple):
+    """``text``: what the device said to one line; ``prompt``: what it waits with for the next one."""
+
+    text: str
+    prompt: str
+
+
 class Session:
     """One SSH connection to one device. ``abort`` may be called from any thread and ends a hanging call at once."""
 
     def __init__(self, device: Device, login: Login, device_type: str) -> None:
         self.device = device
         self._aborted = threading.Event()
+        self._login = login
         key = login.key or (None if login.password else _own_key())
+        if login.key is not None and not Path(login.key).is_file():
+            raise AuthenticationFailed(
+                f"the private key {login.key} does not exist",
+                where=device.name,
+                next="correct ssh.key in the inventory; relative paths start at the inventory's directory",
+            )
         with self._translated():
             self._netmiko: Any = ConnectHandler(
                 device_type=device_type,
@@ -41,6 +57,7 @@ class Session:
                 port=login.port,
                 username=login.username,
                 password=login.password.get_secret_value() if login.password else None,
+                secret=login.password.get_secret_value() if login.password else "",
                 use_keys=key is not None,
                 key_file=key,
                 allow_agent=login.key is None and login.password is None,
@@ -69,6 +86,22 @@ class Session:
             finally:
                 channel.close()
 
+    def say(self, line: str, *, timeout: float = 30) -> Reply:
+        """Type a line at an interactive command line, and read until its prompt comes back.
+
+        A question is answered with no, and stands at the end of the text. Raises DeviceUnreachable when no prompt
+        comes within ``timeout`` seconds; what the device did by then is not known.
+        """
+        with self._translated():
+            self._netmiko.read_channel()  # what the device said unasked, before
+            return _talk(self._netmiko.remote_conn, self._netmiko.base_prompt, line, timeout, self._aborted)
+
+    def enable(self) -> None:
+        """Privileged mode, with the login's own password where the device asks for one."""
+        with self._translated():
+            if not self._netmiko.check_enable_mode():
+                self._netmiko.enable()
+
     def abort(self) -> None:
         self._aborted.set()
         transport = self._netmiko.remote_conn_pre.get_transport()
@@ -91,6 +124,12 @@ class Session:
         try:
             yield
         except NetmikoAuthenticationException as error:
+            if _caused_by(error, paramiko.PasswordRequiredException) is not None:
+                raise AuthenticationFailed(
+                    "the private key has a passphrase, and nothing here asks for it",
+                    where=name,
+                    next="load it into an SSH agent and leave ssh.key out, or name a key without a passphrase",
+                ) from error
             raise AuthenticationFailed(
                 "the device does not accept this login",
                 where=name,
@@ -110,14 +149,16 @@ class Session:
                     f"the SSH host key of {changed.hostname} has changed: expected "
                     f"{changed.expected_key.fingerprint}, got {changed.key.fingerprint}",
                     where=name,
-                    next="find out why before anything else; if the change is known, mend the known_hosts file",
+                    next="find out why before anything else; if the change is known, take the old key out of "
+                    f"{self._login.known_hosts}, then: remediate inventory trust",
                 ) from error
             if "not found in known_hosts" in str(error):
+                known_hosts = Path(self._login.known_hosts)
+                lacks = "does not have it" if known_hosts.is_file() else "does not exist"
                 raise HostKeyError(
-                    "the device's SSH host key is not known",
+                    f"the device's SSH host key is not known: {known_hosts} {lacks}",
                     where=name,
-                    next="compare its fingerprint with the device's own, then add it to the known_hosts file of "
-                    "the inventory (ssh.known_hosts)",
+                    next="compare its fingerprint with the device's own, then record it: remediate inventory trust",
                 ) from error
             if self._aborted.is_set():
                 raise DeviceUnreachable("the session was aborted by us", where=name) from error
@@ -151,6 +192,44 @@ def _run(channel: Any, command: str, stdin: str, timeout: float, aborted: thread
         channel.status_event.wait(_POLL)
 
 
+_QUESTION = re.compile(r"\[(confirm|yes/no|y/n)\]:? *$", re.IGNORECASE)
+
+
+def _talk(channel: Any, hostname: str, line: str, timeout: float, aborted: threading.Event) -> Reply:
+    """The answer stands between the echo of the line and the next prompt.
+
+    What comes after the prompt was not asked for: a device writes its messages there, on the same line even, and may
+    then show prompt and line once more.
+    """
+    prompt = re.compile(rf"^{re.escape(hostname)}[\w.-]*(\([^)\n]*\))?[#>](?! ?{re.escape(line)})", re.MULTILINE)
+    until = time.monotonic() + timeout
+    channel.sendall(line.encode() + b"\n")
+    raw = bytearray()
+    answered = -1
+    while True:
+        text = raw.decode(errors="replace").replace("\r", "")
+        echo = text.find(line)
+        said = text[echo + len(line) :] if echo >= 0 else ""
+        if found := prompt.search(said):
+            return Reply(said[: found.start()].strip("\n"), found[0].strip())
+        if aborted.is_set():
+            raise EOFError("the connection was lost while a command ran")
+        left = until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"no answer to `{line}` within {timeout:g} s")
+        channel.settimeout(min(left, _ABORT_SEEN_IN))
+        try:
+            more = channel.recv(65536)
+        except TimeoutError:  # quiet, so what stands last is all there is: perhaps a question
+            if (question := _QUESTION.search(said)) and question.start() != answered:
+                answered = question.start()
+                channel.sendall(b"no\n" if "yes" in question[0].lower() else b"n")
+            continue
+        if not more:
+            raise EOFError("the device closed the connection")
+        raw += more
+
+
 _E = TypeVar("_E", bound=BaseException)
 
 
@@ -168,5 +247,6 @@ def _own_key() -> str | None:
 
 
 def _first_line(error: BaseException) -> str:
-    text = str(error).strip()
+    """netmiko wraps what paramiko says into a text of its own, several lines long."""
+    text = str(_caused_by(error, paramiko.SSHException) or error).strip()
     return text.splitlines()[0] if text else type(error).__name__

@@ -1,0 +1,383 @@
+"""The driver against a router process: a command line over SSH, with a revert timer of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+from pydantic import SecretStr
+
+from remediate.change import guarding
+from remediate.errors import (
+    CommandRejected,
+    DeviceError,
+    DeviceUnreachable,
+    DriftError,
+    HostKeyError,
+    NeedsHands,
+    PendingChange,
+)
+from remediate.model.change import Candidate, Section, Token
+from remediate.model.rule import Intent
+from remediate.model.site import Device, Guard, Login
+from remediate.platforms import ABSENT, ARMED, CONFIRMED, REVERTED, STUCK, cisco_ios
+from remediate.platforms.cisco_ios.driver import CiscoIos
+from remediate.platforms.session import Reply
+from remediate.render import Renderer
+from tests.lab_devices.conftest import STARTUP, Process, configure, started
+from tests.platforms.ios import EDGE, edge_intent
+
+SPEC = cisco_ios.SPEC
+TOKEN = Token("20260102-1.1.edge-1")
+FIVE = timedelta(minutes=5)
+
+
+class Router:
+    def __init__(self, process: Process, folder: Path) -> None:
+        self.process = process
+        host, port = process.address
+        key = paramiko.PKey.from_path(folder / "host_key")
+        known_hosts = folder / "known_hosts"
+        known_hosts.write_text(f"[{host}]:{port} {key.get_name()} {key.get_base64()}\n")
+        self.user = Login(
+            host=host, port=port, username="admin", password=SecretStr("open-door"), known_hosts=str(known_hosts)
+        )
+        self._open = ExitStack()
+
+    def connect(self, device: Device = EDGE, **login: Any) -> CiscoIos:
+        driver = SPEC.connect(device, self.user.model_copy(update=login))
+        self._open.callback(driver.close)
+        return driver
+
+    def colleague(self) -> Any:
+        return self.process.login("colleague")
+
+    def close(self) -> None:
+        self._open.close()
+
+
+Start = Callable[..., Router]
+
+
+@contextmanager
+def running_router(folder: Path, startup: str = STARTUP, *options: str) -> Iterator[Router]:
+    with started(folder, startup, *options) as process:
+        router = Router(process, folder)
+        try:
+            yield router
+        finally:
+            router.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def run(*options: str, startup: str = STARTUP) -> Router:
+            return stack.enter_context(running_router(tmp_path, startup, *options))
+
+        yield run
+
+
+def made(driver: CiscoIos, *intents: Intent, device: Device = EDGE) -> Candidate:
+    running = driver.running_config()
+    return guarding.candidate(device, guarding.sections(device, intents, running), running, Renderer())
+
+
+def taken_away(driver: CiscoIos, *intents: Intent) -> Candidate:
+    running = driver.running_config()
+    now = SPEC.read(EDGE, running).sections
+    gone = [Section(name=i.section, intent=i, rules=None, previous=now[i.section]) for i in intents]
+    return guarding.candidate(EDGE, gone, running, Renderer())
+
+
+def pushed(driver: CiscoIos, candidate: Candidate, token: Token = TOKEN) -> None:
+    driver.load_merge_candidate(candidate)
+    driver.commit_config(token=token, revert_in=FIVE, message=token)
+
+
+def test_a_push_is_armed_confirmed_and_saved(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    assert driver.preflight() == ()
+    before = driver.running_config()
+    candidate = made(driver, edge_intent())
+    pushed(driver, candidate)
+    state = driver.state_of(TOKEN)
+    assert state.name == ARMED
+    assert 240 < state.seconds_left <= 300
+    guarding.check_applied(EDGE, candidate, driver.running_config(), before)
+    pending = router.connect().pending()
+    assert pending is not None
+    assert (pending.token, pending.ours) == (TOKEN, True)
+    SPEC.try_login(EDGE, router.user)
+    driver.confirm_commit(TOKEN)
+    assert driver.state_of(TOKEN).name == CONFIRMED
+    assert driver.pending() is None
+    assert driver.save() == "startup-config"
+    assert driver.preflight() == ()
+    startup = router.colleague().send_command("show startup-config")
+    assert "deny   tcp any host 203.0.113.20 eq 11112" in startup
+
+
+def test_the_shortest_timer_warns_while_the_lines_are_typed(start: Start) -> None:
+    driver = start().connect()
+    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=1), message="")
+    assert driver.state_of(TOKEN).name == ARMED
+    driver.confirm_commit(TOKEN)
+
+
+def test_the_second_time_there_is_nothing_to_do(start: Start) -> None:
+    driver = start().connect()
+    pushed(driver, made(driver, edge_intent()))
+    driver.confirm_commit(TOKEN)
+    again = made(driver, edge_intent())
+    assert again.text == ""
+    assert [s.rules for s in again.sections] == [s.previous for s in again.sections]
+
+
+def test_another_archive_later_and_both_away_again(start: Start) -> None:
+    driver = start().connect()
+    before = SPEC.read(EDGE, driver.running_config())
+    one, two = edge_intent(), edge_intent(pacs="pacs-south", door="203.0.113.21")
+    for number, candidate_of in enumerate([one, two]):
+        pushed(driver, made(driver, candidate_of), Token(f"push.{number}"))
+        driver.confirm_commit(Token(f"push.{number}"))
+    both = SPEC.read(EDGE, driver.running_config())
+    assert set(both.sections) == {one.section, two.section}
+    assert both.foreign == before.foreign
+    pushed(driver, taken_away(driver, one), Token("push.3"))
+    driver.confirm_commit(Token("push.3"))
+    assert set(SPEC.read(EDGE, driver.running_config()).sections) == {two.section}
+    pushed(driver, taken_away(driver, two), Token("push.4"))
+    assert driver.state_of(Token("push.4")).name == ARMED
+    driver.confirm_commit(Token("push.4"))
+    after = SPEC.read(EDGE, driver.running_config())
+    assert (after.sections, after.foreign) == (before.sections, before.foreign)
+
+
+def test_the_timer_fires(start: Start) -> None:
+    router = start("--minute", "0.5")
+    driver = router.connect()
+    before = driver.running_config()
+    pushed(driver, candidate := made(driver, edge_intent()))
+    deadline = time.monotonic() + 20
+    while driver.state_of(TOKEN).name == ARMED and time.monotonic() < deadline:
+        pass
+    assert driver.state_of(TOKEN).name == REVERTED
+    assert router.connect().state_of(TOKEN).name == ABSENT
+    guarding.check_restored(EDGE, candidate, driver.running_config(), before)
+    assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
+    with pytest.raises(DeviceError, match="is reverted, not confirmed"):
+        driver.confirm_commit(TOKEN)
+
+
+def test_reverted_now(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    before = driver.running_config()
+    pushed(driver, made(driver, edge_intent()))
+    router.connect().rollback(TOKEN)
+    assert driver.state_of(TOKEN).name == REVERTED
+    assert driver.pending() is None
+    assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
+
+
+def test_a_confirmed_change_is_taken_back_by_its_inverse(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    before = SPEC.read(EDGE, driver.running_config())
+    pushed(driver, made(driver, edge_intent()))
+    driver.confirm_commit(TOKEN)
+    configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
+    with pytest.raises(NeedsHands, match="does not know its inverse"):
+        router.connect().rollback(TOKEN)
+    driver.rollback(TOKEN)
+    assert driver.state_of(TOKEN).name == REVERTED
+    after = SPEC.read(EDGE, driver.running_config())
+    assert after.sections == {}
+    assert after.foreign == before.foreign.replace("description clinic", "description theirs, meanwhile")
+
+
+def test_a_refused_line_leaves_nothing_behind(start: Start) -> None:
+    router = start("--misbehave", "rejects-line=eq 8042")
+    driver = router.connect()
+    before = driver.running_config()
+    driver.load_merge_candidate(made(driver, edge_intent()))
+    with pytest.raises(CommandRejected, match="the device refuses the line") as caught:
+        driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
+    assert "%" in caught.value.words
+    assert driver.pending() is None
+    assert driver.state_of(TOKEN).name == ABSENT
+    assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
+    assert driver._session.say("show clock").prompt == "edge-1#"
+
+
+def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
+    driver = start(startup=STARTUP.replace("archive\n path flash:archive\n", "")).connect()
+    before = driver.running_config()
+    assert [lack for lack in driver.preflight() if lack.startswith("no archive")]
+    driver.load_merge_candidate(made(driver, edge_intent()))
+    with pytest.raises(CommandRejected, match="Turn config archive on"):
+        driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
+    assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
+
+
+def test_somebody_elses_timer_is_left_alone(start: Start) -> None:
+    router = start()
+    driver, colleague = router.connect(), router.colleague()
+    driver.load_merge_candidate(made(driver, edge_intent()))
+    configure(colleague, "interface GigabitEthernet0/1", "description theirs", revert=7)
+    pending = driver.pending()
+    assert pending is not None
+    assert not pending.ours
+    assert [lack for lack in driver.preflight() if "set by colleague" in lack]
+    with pytest.raises(DriftError):
+        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}))
+    with pytest.raises(PendingChange):
+        driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
+    with pytest.raises(DeviceError):
+        driver.confirm_commit(TOKEN)
+    assert "Timer value: 7 min" in colleague.send_command("show archive config rollback timer")
+
+
+def test_a_timer_that_was_set_anew_is_not_taken_for_ours(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    pushed(driver, made(driver, edge_intent()))
+    time_was = driver._timer()
+    other = router.process.login()
+    deadline = time.monotonic() + 5
+    while driver._timer() == time_was and time.monotonic() < deadline:
+        other.send_command("configure revert timer 9")
+    assert driver.state_of(TOKEN).name == STUCK
+    with pytest.raises(NeedsHands):
+        driver.confirm_commit(TOKEN)
+    assert "Timer value: 9 min" in other.send_command("show archive config rollback timer")
+
+
+def test_a_colleagues_unsaved_change_is_not_saved(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    pushed(driver, made(driver, edge_intent()))
+    driver.confirm_commit(TOKEN)
+    configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs")
+    with pytest.raises(DeviceError, match="description theirs"):
+        driver.save()
+    assert "203.0.113.20" not in router.colleague().send_command("show startup-config")
+    assert [lack for lack in driver.preflight() if "description theirs" in lack]
+
+
+def test_what_was_planned_no_longer_fits(start: Start) -> None:
+    """The list was numbered anew since: the guard would land behind the entry that opens the archive."""
+    router = start()
+    driver, colleague = router.connect(), router.colleague()
+    configure(colleague, "ip access-list resequence OUTSIDE-IN 100 10")
+    candidate = made(driver, edge_intent(peers=12))
+    assert " 14 deny" in candidate.text
+    configure(colleague, "ip access-list resequence OUTSIDE-IN 10 10")
+    with pytest.raises(DriftError, match="does not fit"):
+        driver.load_merge_candidate(candidate)
+
+
+def test_interfaces_that_are_not_there(start: Start) -> None:
+    device = EDGE.model_copy(update={"guard": Guard(interface=("GigabitEthernet0/9",))})
+    assert [lack for lack in start().connect(device).preflight() if lack.startswith("no interface GigabitEthernet0/9")]
+
+
+def test_who_may_not(start: Start) -> None:
+    router = start(startup=STARTUP.replace("enable secret 0 sesam", "enable secret 0 open-door"))
+    assert router.connect(username="guest").preflight() == ()
+    Path(router.user.known_hosts).write_text("")
+    with pytest.raises(HostKeyError):
+        router.connect()
+
+
+def test_no_secret_is_shown(start: Start) -> None:
+    running = start().connect().running_config()
+    assert "$8$" not in running
+    assert "username admin privilege 15 secret <removed>" in running
+
+
+def test_shared_lists_and_equal_entries_get_a_list_of_their_own(start: Start) -> None:
+    shared = STARTUP.replace(
+        " permit tcp any host 10.10.0.5 eq 104\n", " permit tcp host 10.20.0.10 host 203.0.113.20 eq 11112\n"
+    ).replace(
+        " ip address 10.20.0.1 255.255.255.0\n",
+        " ip address 10.20.0.1 255.255.255.0\n ip access-group OUTSIDE-IN out\n",
+    )
+    router = start(startup=shared)
+    driver = router.connect()
+    before = driver.running_config()
+    candidate = made(driver, edge_intent())
+    pushed(driver, candidate)
+    guarding.check_applied(EDGE, candidate, driver.running_config(), before)
+    shown = router.colleague().send_command("show running-config | section GigabitEthernet0/")
+    assert "ip access-group RMD1.OUTSIDE-IN in" in shown
+    assert "ip access-group OUTSIDE-IN out" in shown
+    driver.confirm_commit(TOKEN)
+    assert made(driver, edge_intent()).text == ""
+    pushed(driver, taken_away(driver, edge_intent()), Token("back"))
+    driver.confirm_commit(Token("back"))
+    after = driver.running_config()
+    assert SPEC.read(EDGE, after).config.lists.keys() - SPEC.read(EDGE, before).config.lists.keys() == {
+        "REMEDIATE-PUSH"
+    }
+    assert SPEC.read(EDGE, after).config.bound == SPEC.read(EDGE, before).config.bound
+
+
+def test_a_confirm_that_the_device_forgets_is_not_believed(start: Start) -> None:
+    driver = start("--misbehave", "forgets-confirm").connect()
+    pushed(driver, made(driver, edge_intent()))
+    with pytest.raises(DeviceError, match="is armed, not confirmed"):
+        driver.confirm_commit(TOKEN)
+
+
+def test_a_hanging_session_is_ended_from_another_thread(start: Start) -> None:
+    driver = start().connect()
+    driver._session.say("terminal length 5")
+    with ThreadPoolExecutor(1) as pool:
+        hanging = pool.submit(driver.running_config)  # stands at --More--
+        with pytest.raises(TimeoutError):
+            hanging.result(0.5)
+        began = time.monotonic()
+        driver.abort()
+        with pytest.raises(DeviceUnreachable):
+            hanging.result(10)
+    assert time.monotonic() - began < 5
+
+
+def test_a_session_that_is_lost_in_the_middle_of_a_push(start: Start) -> None:
+    """The timer was armed before the first line, and the token tells the next session whose it is."""
+    router = start("--minute", "1")
+    driver = router.connect()
+    before = SPEC.read(EDGE, driver.running_config())
+    driver.load_merge_candidate(made(driver, edge_intent()))
+    say = driver._session.say
+
+    def lose(line: str, *, timeout: float = 30) -> Reply:
+        if "eq 8042" in line:
+            driver.abort()
+        return say(line, timeout=timeout)
+
+    driver._session.say = lose  # type: ignore[method-assign]  # the wire is cut at one line; all else is real
+    with pytest.raises(DeviceUnreachable):
+        driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
+    other = router.connect()
+    assert other.state_of(TOKEN).name == ARMED
+    pending = other.pending()
+    assert pending is not None
+    assert pending.ours
+    deadline = time.monotonic() + 20
+    while other.pending() and time.monotonic() < deadline:
+        pass
+    assert SPEC.read(EDGE, other.running_config()) == before
+    assert other.state_of(TOKEN).name == ABSENT
