@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from nornir.core import Nornir
-from nornir.core.task import AggregatedResult
-
-from remediate import platforms, runner, tasks
-from remediate.change import gates, guarding
-from remediate.change.looking import PATIENCE, Eyes, Look, raise_first, restored
+from remediate import platforms, tasks
+from remediate.change import gates
+from remediate.change.devices import Devices, Means, Progress
+from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
-from remediate.change.watch import Stopwatch, Watch
 from remediate.errors import (
     DeviceError,
     Inconclusive,
@@ -25,47 +20,11 @@ from remediate.errors import (
     RemediateError,
     VerificationFailed,
 )
-from remediate.model.change import Journal, State, Token, Wave
-from remediate.model.site import Device, Site
+from remediate.model.change import State, Token, Wave
 from remediate.model.verdict import Judgement, Verdict
-from remediate.runner import Cancellation, LoopRunner
 
 #: The last part of the revert timer in which nothing is confirmed any more.
 KEPT_FREE = 0.2
-#: Seconds beyond the timer's end until a device must have taken a change back by itself.
-_TIMER_SLACK = 15.0
-
-
-@dataclass
-class Means:
-    """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
-
-    ``patience``: seconds for which a care path that does not answer yet is asked again.
-    ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
-    """
-
-    site: Site
-    nornir: Nornir
-    steady: Nornir
-    loop: LoopRunner
-    journal: Journal
-    watch: Watch
-    clock: Stopwatch
-    cancellation: Cancellation
-    armed: dict[str, datetime]
-    patience: float = PATIENCE
-
-
-@dataclass
-class Progress:
-    """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot."""
-
-    state: State = State.PLANNED
-    tokens: dict[str, Token] = field(default_factory=dict)
-    before: Look | None = None
-    running: dict[str, str] = field(default_factory=dict)
-    pushed_at: datetime | None = None
-    unsaved: bool = False
 
 
 class WaveRun:
@@ -75,7 +34,7 @@ class WaveRun:
         self.at = progress or Progress()
         self.judgements: tuple[Judgement, ...] = ()
         self.reason: RemediateError | None = None
-        self._candidates = {c.device: c for c in wave.candidates}
+        self._devices = Devices(wave, means, self.at)
         self._staged = False
         self._eyes = Eyes(means.site, wave.vantages, means.nornir, means.loop, means.clock)
 
@@ -91,13 +50,13 @@ class WaveRun:
                     self._prepare()
                 except (RemediateError, KeyboardInterrupt) as error:
                     return self._stopped(error)
-                if not self._candidates or not self._needed():
+                if not self._devices.candidates or not self._needed():
                     self._discard()
                     self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements})
                     return self.state
                 return self._transaction()
         finally:
-            self._close_sessions()
+            self._devices.close_sessions()
 
     def take_up(self) -> State:
         """After a crash: look at the record, then at the devices, then decide. Nothing is pushed twice."""
@@ -105,7 +64,7 @@ class WaveRun:
             return self.run()
         try:
             with closing(self._eyes):
-                states = {name: self._state_on(name) for name in self.at.tokens}
+                states = {name: self._devices.state_on(name) for name in self.at.tokens}
                 self.means.watch.stage(
                     self.wave.number, "resume", ", ".join(f"{name}: {state}" for name, state in states.items())
                 )
@@ -129,7 +88,7 @@ class WaveRun:
                 texts = [f"{name}: {why.get(state, state)}" for name, state in states.items()]
                 return self._take_back(VerificationFailed("; ".join(texts) or "nothing was pushed"))
         finally:
-            self._close_sessions()
+            self._devices.close_sessions()
 
     # -- before the push ------------------------------------------------------------------------------
 
@@ -137,7 +96,7 @@ class WaveRun:
         """Preflight, baseline, and the candidates staged and checked by the devices themselves."""
         watch, wave = self.means.watch, self.wave
         self._step(Step.PREFLIGHT)
-        watch.stage(wave.number, "preflight", f"{len(wave.vantages)} vantages, {len(self._candidates)} devices")
+        watch.stage(wave.number, "preflight", f"{len(wave.vantages)} vantages, {len(self._devices.candidates)} devices")
         if wave.reopens:
             watch.alarm(f"this opens again what an earlier change had closed: {', '.join(wave.pacs)}")
         self._eyes.open()
@@ -156,26 +115,26 @@ class WaveRun:
         watch.looked(wave.number, "before", before.judgements)
         if not wave.reopens:
             gates.check_baseline(before)
-        if self._candidates and self._needed():
+        if self._devices.candidates and self._needed():
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self._staged = True
-            self._on(tasks.load, candidates=self._candidates)
+            self._devices.on(tasks.load, candidates=self._devices.candidates)
 
     def _look_at_devices(self) -> None:
-        if not self._candidates:
+        if not self._devices.candidates:
             return
-        for name, result in self._on(tasks.look_at_device).items():
+        for name, result in self._devices.on(tasks.look_at_device).items():
             look: tasks.DeviceLook = result[0].result
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
-            guarding.check_base(self._device(name), self._candidates[name], look.running)
+            self._devices.check_base(name, look.running)
             self.at.running[name] = look.running
 
     def _needed(self) -> bool:
         """Whether there is something to close, or a section of ours that is no longer as it should be."""
         if self.wave.reopens:
             return True
-        drifted = any(s.previous is not None for c in self._candidates.values() for s in c.sections)
+        drifted = any(s.previous is not None for c in self._devices.candidates.values() for s in c.sections)
         return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements)
 
     def _stopped(self, error: BaseException) -> State:
@@ -190,7 +149,7 @@ class WaveRun:
 
     def _discard(self) -> None:
         if self._staged:
-            self._on(tasks.discard, nornir=self.means.steady)
+            self._devices.on(tasks.discard, nornir=self.means.steady)
 
     # -- the transaction ------------------------------------------------------------------------------
 
@@ -204,15 +163,17 @@ class WaveRun:
     def _push(self) -> None:
         """Compare with the planned base once more, then arm and load, every device at the same time. No retry."""
         watch, wave = self.means.watch, self.wave
-        for name, result in self._on(tasks.look_at_device).items():
+        for name, result in self._devices.on(tasks.look_at_device).items():
             look: tasks.DeviceLook = result[0].result
-            guarding.check_base(self._device(name), self._candidates[name], look.running, self.at.running[name])
+            self._devices.check_base(name, look.running, self.at.running[name])
         self._check_cancelled()
-        self.at.tokens = {name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._candidates}
+        self.at.tokens = {
+            name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates
+        }
         entry = self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
-        self.means.armed.update(dict.fromkeys(self._candidates, entry + wave.revert_in))
-        watch.stage(wave.number, "push", f"{', '.join(self._candidates)}; revert in {_seconds(wave.revert_in)}")
-        self._on(tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal())
+        self.means.armed.update(dict.fromkeys(self._devices.candidates, entry + wave.revert_in))
+        watch.stage(wave.number, "push", f"{', '.join(self._devices.candidates)}; revert in {_seconds(wave.revert_in)}")
+        self._devices.on(tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal())
         self.at.pushed_at = self._step(Step.PUSHED)
 
     def _finish(self) -> State:
@@ -227,13 +188,13 @@ class WaveRun:
     def _verify(self) -> Look:
         """Everything must be known and as expected, well before the timer ends. Raises what is not."""
         watch, wave = self.means.watch, self.wave
-        left = self._time_left()
+        left = self._devices.time_left()
         until = time.monotonic() + left - KEPT_FREE * wave.revert_in.total_seconds()
         watch.stage(
             wave.number, "verify", f"a new login, the rules read back, every vantage; {left:.0f} s on the timer"
         )
-        self._check_armed()
-        self._on(tasks.log_in_afresh, site=self.means.site)
+        self._devices.check_armed()
+        self._devices.on(tasks.log_in_afresh, site=self.means.site)
         before = self.at.before
         after = self._eyes.look(
             wave.expectations,
@@ -250,22 +211,22 @@ class WaveRun:
         self._check_cancelled()
         if not wave.reopens:
             gates.check_after(after)
-        self._check_armed()
-        if self._time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
+        self._devices.check_armed()
+        if self._devices.time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
             raise VerificationFailed(
                 "the last fifth of the revert timer has begun", next="set a longer revert_in and run again"
             )
         return after
 
     def _confirm(self) -> None:
-        self.means.watch.stage(self.wave.number, "confirm", ", ".join(self._candidates))
+        self.means.watch.stage(self.wave.number, "confirm", ", ".join(self._devices.candidates))
         self._check_cancelled()
-        self._on(tasks.confirm, tokens=self.at.tokens, journal=self._device_journal(), nornir=self.means.steady)
+        self._devices.on(tasks.confirm, tokens=self.at.tokens, journal=self._device_journal(), nornir=self.means.steady)
 
     def _saved(self) -> State:
         """Confirmed on every device. What now fails does not open anything again: a person must see to it."""
         try:
-            results = self._on(tasks.save, tokens=self.at.tokens, nornir=self.means.steady)
+            results = self._devices.on(tasks.save, tokens=self.at.tokens, nornir=self.means.steady)
         except RemediateError as error:
             self.reason = NeedsHands(
                 f"the change is confirmed, but it may not outlast a restart: {error}",
@@ -292,7 +253,7 @@ class WaveRun:
         stuck: dict[str, str] = {}
         for name in self.at.tokens:
             try:
-                self._undo(name)
+                self._devices.undo(name)
             except RemediateError as failed:
                 stuck[name] = str(failed)
         if stuck:
@@ -306,40 +267,6 @@ class WaveRun:
             return self.state
         self._prove_restored()
         return self.state
-
-    def _undo(self, name: str) -> None:
-        """Now, or, where the device cannot be reached, once its own timer must have ended."""
-        try:
-            self._undo_now(name)
-            return
-        except (DeviceError, Inconclusive) as error:
-            left = max(0.0, self._time_left()) + _TIMER_SLACK
-            self.means.watch.note(f"{name}: {error.what}; its own timer ends within {left:.0f} s")
-        ends = time.monotonic() + left
-        with self.means.clock.waiting_for_timer():
-            while True:
-                time.sleep(min(2.0, left))  # the device's timer is what is waited for; nothing tells us when it ends
-                try:
-                    self._undo_now(name)
-                    return
-                except (DeviceError, Inconclusive):
-                    if time.monotonic() > ends:
-                        raise
-
-    def _undo_now(self, name: str) -> None:
-        steady = self.means.steady
-        try:
-            self._on(tasks.take_back, (name,), tokens=self.at.tokens, nornir=steady)
-            result = self._on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=steady)
-            running, state = result[name][0].result
-            if state.name not in (platforms.REVERTED, platforms.ABSENT):
-                raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
-            guarding.check_restored(self._device(name), self._candidates[name], running, self.at.running.get(name))
-            self._on(tasks.forget, (name,), tokens=self.at.tokens, nornir=steady)
-            self._on(tasks.discard, (name,), nornir=steady)
-        except RemediateError:
-            self._on(tasks.close_session, (name,), nornir=steady)  # the next try logs in afresh
-            raise
 
     def _prove_restored(self) -> None:
         watch, wave, before = self.means.watch, self.wave, self.at.before
@@ -382,55 +309,8 @@ class WaveRun:
             self.means.armed.clear()
         return entry.at
 
-    def _on(
-        self,
-        task: Callable[..., Any],
-        names: Iterable[str] | None = None,
-        *,
-        nornir: Nornir | None = None,
-        **params: Any,
-    ) -> AggregatedResult:
-        """The task on devices of this wave, all of them unless named; raises the first failure once all are done."""
-        hosts: Sequence[str] = tuple(self._candidates if names is None else names)
-        results = runner.run(nornir or self.means.nornir, task, hosts=hosts, **params)
-        for result in results.values():
-            raise_first(result.exception)
-        return results
-
-    def _close_sessions(self) -> None:
-        if self._candidates:
-            runner.run(self.means.steady, tasks.close_session, hosts=tuple(self._candidates))
-
-    def _device(self, name: str) -> Device:
-        return self.means.site.devices[name]
-
     def _device_journal(self) -> tasks.DeviceJournal:
         return tasks.DeviceJournal(self.means.journal, self.wave.number)
-
-    def _state_on(self, name: str) -> str:
-        try:
-            result = self._on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=self.means.steady)
-        except DeviceError as error:
-            self._on(tasks.close_session, (name,), nornir=self.means.steady)
-            return f"cannot be asked: {error.what}"
-        running, state = result[name][0].result
-        self.at.running.setdefault(name, running)
-        return str(state.name)
-
-    def _check_armed(self) -> None:
-        """The push is in force as simulated, provisional or (after a crash) confirmed, and nothing else changed."""
-        for name, result in self._on(tasks.read_back, tokens=self.at.tokens).items():
-            running, state = result[0].result
-            if state.name not in (platforms.ARMED, platforms.CONFIRMED):
-                raise VerificationFailed(f"the push is {state.name}, no longer armed", where=name)
-            guarding.check_applied(self._device(name), self._candidates[name], running, self.at.running[name])
-
-    def _time_left(self) -> float:
-        """Seconds until the first device of the wave takes the change back."""
-        if self.at.pushed_at is None:
-            return self.wave.revert_in.total_seconds()
-        gone = (datetime.now(self.at.pushed_at.tzinfo) - self.at.pushed_at).total_seconds()
-        return self.wave.revert_in.total_seconds() - gone
 
     def _check_cancelled(self) -> None:
         if self.means.cancellation.requested:

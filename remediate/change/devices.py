@@ -1,0 +1,149 @@
+"""The devices of one wave: every task on them, what they hold, and undoing it on one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from nornir.core import Nornir
+from nornir.core.task import AggregatedResult
+
+from remediate import platforms, runner, tasks
+from remediate.change import guarding
+from remediate.change.looking import PATIENCE, Look, raise_first
+from remediate.change.watch import Stopwatch, Watch
+from remediate.errors import DeviceError, Inconclusive, RemediateError, VerificationFailed
+from remediate.model.change import Journal, State, Token, Wave
+from remediate.model.site import Site
+from remediate.runner import Cancellation, LoopRunner
+
+#: Seconds beyond the timer's end until a device must have taken a change back by itself.
+_TIMER_SLACK = 15.0
+
+
+@dataclass
+class Means:
+    """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
+
+    ``patience``: seconds for which a care path that does not answer yet is asked again.
+    ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
+    """
+
+    site: Site
+    nornir: Nornir
+    steady: Nornir
+    loop: LoopRunner
+    journal: Journal
+    watch: Watch
+    clock: Stopwatch
+    cancellation: Cancellation
+    armed: dict[str, datetime]
+    patience: float = PATIENCE
+
+
+@dataclass
+class Progress:
+    """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot."""
+
+    state: State = State.PLANNED
+    tokens: dict[str, Token] = field(default_factory=dict)
+    before: Look | None = None
+    running: dict[str, str] = field(default_factory=dict)
+    pushed_at: datetime | None = None
+    unsaved: bool = False
+
+
+class Devices:
+    """The devices of a wave. Every method raises the errors of the tasks that it runs."""
+
+    def __init__(self, wave: Wave, means: Means, at: Progress) -> None:
+        self.means = means
+        self.at = at
+        self._wave = wave
+        self.candidates = {c.device: c for c in wave.candidates}
+
+    def on(
+        self,
+        task: Callable[..., Any],
+        names: Iterable[str] | None = None,
+        *,
+        nornir: Nornir | None = None,
+        **params: Any,
+    ) -> AggregatedResult:
+        """The task on devices of this wave, all of them unless named; raises the first failure once all are done."""
+        hosts: Sequence[str] = tuple(self.candidates if names is None else names)
+        results = runner.run(nornir or self.means.nornir, task, hosts=hosts, **params)
+        for result in results.values():
+            raise_first(result.exception)
+        return results
+
+    def close_sessions(self) -> None:
+        if self.candidates:
+            runner.run(self.means.steady, tasks.close_session, hosts=tuple(self.candidates))
+
+    def state_on(self, name: str) -> str:
+        try:
+            result = self.on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=self.means.steady)
+        except (DeviceError, Inconclusive) as error:
+            self.on(tasks.close_session, (name,), nornir=self.means.steady)
+            return f"cannot be asked: {error.what}"
+        running, state = result[name][0].result
+        self.at.running.setdefault(name, running)
+        return str(state.name)
+
+    def check_base(self, name: str, running: str, planned: str | None = None) -> None:
+        guarding.check_base(self.means.site.devices[name], self.candidates[name], running, planned)
+
+    def check_armed(self) -> None:
+        """The push is in force as simulated, provisional or (after a crash) confirmed, and nothing else changed."""
+        for name, result in self.on(tasks.read_back, tokens=self.at.tokens).items():
+            running, state = result[0].result
+            if state.name not in (platforms.ARMED, platforms.CONFIRMED):
+                raise VerificationFailed(f"the push is {state.name}, no longer armed", where=name)
+            guarding.check_applied(self.means.site.devices[name], self.candidates[name], running, self.at.running[name])
+
+    def time_left(self) -> float:
+        """Seconds until the first device of the wave takes the change back."""
+        if self.at.pushed_at is None:
+            return self._wave.revert_in.total_seconds()
+        gone = (datetime.now(self.at.pushed_at.tzinfo) - self.at.pushed_at).total_seconds()
+        return self._wave.revert_in.total_seconds() - gone
+
+    def undo(self, name: str) -> None:
+        """Now, or, where the device cannot be reached, once its own timer must have ended."""
+        try:
+            self._undo_now(name)
+            return
+        except (DeviceError, Inconclusive) as error:
+            left = max(0.0, self.time_left()) + _TIMER_SLACK
+            self.means.watch.note(f"{name}: {error.what}; its own timer ends within {left:.0f} s")
+        ends = time.monotonic() + left
+        with self.means.clock.waiting_for_timer():
+            while True:
+                time.sleep(min(2.0, left))  # the device's timer is what is waited for; nothing tells us when it ends
+                try:
+                    self._undo_now(name)
+                    return
+                except (DeviceError, Inconclusive):
+                    if time.monotonic() > ends:
+                        raise
+
+    def _undo_now(self, name: str) -> None:
+        steady = self.means.steady
+        try:
+            self.on(tasks.take_back, (name,), tokens=self.at.tokens, nornir=steady)
+            result = self.on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=steady)
+            running, state = result[name][0].result
+            if state.name not in (platforms.REVERTED, platforms.ABSENT):
+                raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
+            guarding.check_restored(
+                self.means.site.devices[name], self.candidates[name], running, self.at.running.get(name)
+            )
+            self.on(tasks.forget, (name,), tokens=self.at.tokens, nornir=steady)
+            self.on(tasks.discard, (name,), nornir=steady)
+        except RemediateError:
+            self.on(tasks.close_session, (name,), nornir=steady)  # the next try logs in afresh
+            raise
