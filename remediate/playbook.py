@@ -51,7 +51,7 @@ class Play(Value):
 
     ``vantages``: from where its verify task looks; a play without one is looked at from all of them.
     ``max_fail_percentage``: of the hosts of a wave, 0 to 100; more failures end the play.
-    ``vars``: the user's own, for templates; JSON values only.
+    ``vars``: the user's own; JSON values only. Kept, and read by nothing of ours.
     """
 
     name: str
@@ -95,7 +95,9 @@ def load(
         data = path.expanduser().read_bytes()
     except (OSError, RuntimeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise PlaybookError("the playbook cannot be read", [reason], where=str(path)) from error
+        raise PlaybookError(
+            "the playbook cannot be read", [reason], where=str(path), next="give a playbook's file"
+        ) from error
     problems = Problems()
     given = _extra_vars(extra_vars or {}, problems)
     root = parse(data, Source(path.name, problems, _place))
@@ -103,7 +105,9 @@ def load(
     if problems:
         lines = problems.lines()
         count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise PlaybookError(f"the playbook has {count}", lines, where=str(path))
+        raise PlaybookError(
+            f"the playbook has {count}", lines, where=str(path), next="mend that; nothing was asked or changed"
+        )
     digest = hashlib.sha256(data)
     for key, value in sorted((extra_vars or {}).items()):
         digest.update(f"\0{key}\0{value}".encode())

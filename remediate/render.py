@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
@@ -41,15 +42,20 @@ class Renderer:
         try:
             return self._environment.get_template(name).render(**context)
         except TemplateNotFound as error:
+            if error.name != name:
+                raise errors.TemplateError(
+                    f"it includes {error.name}, which is in no templates folder",
+                    where=_where(error, name),
+                    next=f"write it to {self.folders[0] / str(error.name)}, or mend the template",
+                ) from error
             where = " or ".join(str(folder / name) for folder in self.folders)
             raise errors.TemplateError(
                 f"there is no template for control {control} on platform {platform}", where=where, next="write it there"
             ) from error
-        except TemplateError as error:
-            line = getattr(error, "lineno", None)
-            where = f"{name}, line {line}" if line else name
+        except Exception as error:  # whatever an expression in somebody's template can raise
+            said = error.message if isinstance(error, TemplateError) else f"{type(error).__name__}: {error}"
             raise errors.TemplateError(
-                f"the template does not render: {error.message}", where=where, next="mend the template"
+                f"the template does not render: {said}", where=_where(error, name), next="mend the template"
             ) from error
 
     def digest(self, platform: str, control: str) -> str:
@@ -57,6 +63,15 @@ class Renderer:
         assert self._environment.loader is not None
         source, _, _ = self._environment.loader.get_source(self._environment, f"{platform}/{control}.j2")
         return hashlib.sha256(source.encode()).hexdigest()
+
+
+def _where(error: BaseException, name: str) -> str:
+    """``cisco_ios/acl.j2, line 7``: jinja2 puts the template's own lines into the traceback."""
+    line = getattr(error, "lineno", None)
+    for frame, number in walk_tb(error.__traceback__):
+        if Path(frame.f_code.co_filename).as_posix().endswith(f"/{name}"):
+            line = number
+    return f"{name}, line {line}" if line else name
 
 
 def net(network: IPNetwork) -> str:

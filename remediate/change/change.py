@@ -7,18 +7,19 @@ import secrets
 import socket
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from nornir.core import Nornir
 
 from remediate import errors, platforms, runner, tasks
 from remediate.change import guarding
+from remediate.change.devices import Means, Progress
 from remediate.change.gates import baseline_of
 from remediate.change.looking import PATIENCE, raise_first
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step
 from remediate.change.watch import Stopwatch, Watch
-from remediate.change.wave import Means, Progress, WaveRun
+from remediate.change.wave import WaveRun
 from remediate.inventory import Loaded
 from remediate.model.change import Entry, Journal, Plan, Section, State, Token, Wave
 from remediate.model.outcome import Outcome, WaveOutcome
@@ -40,6 +41,7 @@ class Desk:
     watch: Watch
     cancellation: Cancellation
     clock: Stopwatch
+    armed: dict[str, datetime] = field(default_factory=dict)
     patience: float = PATIENCE
 
 
@@ -69,6 +71,7 @@ _DEVICE_DEADLINE = 120.0
 def run(plan: Plan, desk: Desk, *, operator: str | None = None) -> Outcome:
     """The whole loop. Every step is in the record, durably, before it is done."""
     change = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    _check_site(plan, desk)
     desk.record.acquire(_devices(plan.waves), change)
     journal = desk.record.begin(
         change,
@@ -89,6 +92,7 @@ def resume(change: str, desk: Desk) -> Outcome:
     plan, progress = replay(list(journal))
     if plan is None:
         raise errors.RecordError(f"change {change} has no plan in its record", next="remediate record show")
+    _check_site(plan, desk)
     desk.record.acquire(_devices(plan.waves), change, takeover=True)
     journal.append("resumed", {"operator": _operator(), "host": socket.gethostname()})
     open_waves = [w for w in plan.waves if progress[w.number].state not in CLOSED]
@@ -114,7 +118,7 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
     progress: dict[int, Progress] = {}
     for entry in entries:
         if "plan" in entry.data:
-            plan = Plan.model_validate(entry.data["plan"])
+            plan = _plan_of(entry)
             progress = {wave.number: Progress() for wave in plan.waves}
         if plan is None or "wave" not in entry.data:
             continue
@@ -133,6 +137,31 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
     return plan, progress
 
 
+def _plan_of(entry: Entry) -> Plan:
+    try:
+        return Plan.model_validate(entry.data["plan"])
+    except ValueError as error:
+        raise errors.RecordError(
+            f"the plan of change {entry.change} cannot be read by this version",
+            next=f"use the version that made it; remediate record show {entry.change} --format json names it",
+        ) from error
+
+
+def _check_site(plan: Plan, desk: Desk) -> None:
+    """Another inventory than the one that the change was made with may lack what it is about."""
+    site = desk.loaded.site
+    named = {c.device for w in plan.waves for c in w.candidates}
+    missing = sorted(named - set(site.devices))
+    missing += sorted({name for w in plan.waves for name in w.pacs} - set(site.pacs))
+    missing += sorted({name for w in plan.waves for name in w.vantages} - set(site.vantages))
+    if missing:
+        raise errors.PlanError(
+            f"the change is about {', '.join(missing)}, which the inventory does not have",
+            where=str(desk.loaded.path),
+            next=f"give the inventory that it was made with, as it was: -i {plan.inventory}",
+        )
+
+
 def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     """The plan that undoes a confirmed change, made on what the devices run today.
 
@@ -145,6 +174,7 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
             f"change {change} has confirmed nothing that could be taken back",
             next="remediate record show says how it ended; one that has not ended: remediate resume",
         )
+    _check_site(plan, desk)
     site = desk.loaded.site
     names = tuple(dict.fromkeys(c.device for w in confirmed for c in w.candidates))
     running: dict[str, str] = {}
@@ -268,6 +298,7 @@ def _means(desk: Desk, journal: Journal) -> Means:
         watch=desk.watch,
         clock=desk.clock,
         cancellation=desk.cancellation,
+        armed=desk.armed,
         patience=desk.patience,
     )
 

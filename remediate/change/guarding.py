@@ -36,6 +36,10 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
     after = _simulated(device, before, text)
     _check(device, after, {s.name: s.rules for s in wanted}, "does not print the entries as it was given them")
     closing = [s.intent for s in wanted if s.rules is not None]
+    if after.foreign != before.foreign:
+        raise PlanError(
+            "the rendered text changes something that is not ours", where=device.name, next="mend the template"
+        )
     wrong = spec.prove(device, before, after, closing) if len(closing) == len(wanted) else ()
     if wrong:
         raise PlanError(
@@ -133,6 +137,7 @@ def _simulated(device: Device, state: FilterState, text: str) -> FilterState:
         return platforms.platform(device.platform).simulate(device, state, text)
     except Unprovable as error:
         error.text = text
+        error.where = error.where or f"the text that the template renders for {device.name}"
         raise
 
 

@@ -44,12 +44,16 @@ def read(path: Path, loaded: Loaded) -> Plan:
     try:
         plan = Plan.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise PlanError(f"the plan cannot be read: {error.strerror}", where=str(path)) from error
+        raise PlanError(
+            f"the plan cannot be read: {error.strerror}",
+            where=str(path),
+            next="make one: remediate plan PLAYBOOK --out FILE",
+        ) from error
     except ValueError as error:
         raise PlanError(
             "this is not a plan of this version", where=str(path), next="make one: remediate plan PLAYBOOK --out FILE"
         ) from error
-    if plan.inputs["inventory"] != loaded.digest:
+    if plan.inputs.get("inventory") != loaded.digest:
         raise DriftError("the inventory has changed since the plan was made", where=str(path), next="plan again")
     return plan
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+
+#: These log, traceback and all, what they also raise; raised, it becomes one message of ours.
+_TWICE_SAID = ("asyncssh", "netmiko", "nornir", "paramiko")
 
 
 def main() -> None:
@@ -10,8 +14,12 @@ def main() -> None:
     from remediate.cli.app import app
     from remediate.errors import EXIT_INTERRUPTED, RemediateError
 
+    for name in _TWICE_SAID:
+        logger = logging.getLogger(name)
+        if not logger.handlers:
+            logger.addHandler(logging.NullHandler())
     try:
-        app()
+        app(prog_name="remediate")
     except RemediateError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(error.exit_status)

@@ -12,10 +12,16 @@ from rich.text import Text
 from remediate import __version__
 from remediate.cli import common, lab, record
 from remediate.cli import demo as demo_command
+from remediate.cli import init as init_command
+from remediate.cli import inventory as inventory_commands
 from remediate.cli.common import DEFAULT_INVENTORY, Format
+from remediate.errors import UsageError
 
 if TYPE_CHECKING:
     from remediate.model.change import Plan
+
+#: How the file of a plan ends.
+PLAN = ".json"
 
 app = typer.Typer(
     help="Find exposed medical-image archives (PACS), close them on the device, prove it, or take it back.",
@@ -24,11 +30,11 @@ app = typer.Typer(
     add_completion=True,
     rich_markup_mode=None,
 )
+app.command("init")(init_command.init)
 app.command("demo")(demo_command.demo)
+app.add_typer(inventory_commands.app, name="inventory")
 app.add_typer(record.app, name="record")
 app.add_typer(lab.app, name="lab")
-inventory_app = typer.Typer(help="The inventory.", no_args_is_help=True)
-app.add_typer(inventory_app, name="inventory")
 
 
 def _version(wanted: bool) -> None:
@@ -42,13 +48,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
     pass
-
-
-@inventory_app.command("check")
-def inventory_check(inventory: common.Inventory = DEFAULT_INVENTORY) -> None:
-    """Say everything that is wrong with the inventory, at once."""
-    site = common.loaded(inventory).site
-    common.out().print(f"{len(site.pacs)} PACS, {len(site.devices)} devices, {len(site.vantages)} vantages: no problem")
 
 
 @app.command()
@@ -105,10 +104,15 @@ def plan(
     """
     from remediate.report import tables
 
+    if to is not None:
+        _check_out(to)
     made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
     if to is not None:
-        to.write_text(json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
-        to.chmod(0o600)
+        try:
+            to.write_text(json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
+            to.chmod(0o600)
+        except OSError as error:
+            raise _not_there(to, error.strerror or str(error)) from error
     common.show(tables.plan(made, diff=True), made.model_dump(mode="json"), output)
 
 
@@ -135,15 +139,16 @@ def run(
     from remediate.report import tables
 
     clock = Stopwatch()
-    made = _plan_in(playbook, inventory) if playbook.suffix == ".json" else None
-    if made is None:
+    if playbook.suffix == PLAN:
+        made = _plan_in(playbook, inventory, changed=limit is not None or bool(extra_vars) or templates is not None)
+    else:
         made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
     if diff or check:
         common.err().print(tables.plan(made, diff=diff))
     for warning in made.warnings:
         common.err().print(Text(f"warning: {warning}", style="yellow"))
     if check:
-        verify(None if playbook.suffix == ".json" else playbook, inventory, limit, extra_vars, output, verbose)
+        verify(None if playbook.suffix == PLAN else playbook, inventory, limit, extra_vars, output, verbose)
     with common.desk(inventory, record, forks=forks, verbose=verbose, clock=clock) as desk:
         done = change.run(made, desk)
     common.show(tables.outcome(done), done.model_dump(mode="json"), output)
@@ -170,10 +175,14 @@ def resume(
     from remediate.errors import RecordError
     from remediate.report import tables
 
+    nothing = "nothing to resume: every change in the record has ended"
+    if name is None and not common.recorded(record):
+        common.out().print(nothing)
+        return
     with common.record(record) as opened:
         waiting = change.unfinished(opened)
         if name is None and not waiting:
-            common.out().print("nothing to resume: every change in the record has ended")
+            common.out().print(nothing)
             return
         wanted = name or waiting[0]
         found, _ = change.replay(list(opened.journal(wanted)))
@@ -251,7 +260,26 @@ def _plan(
         return planning.make(loaded, book, Renderer(templates), limit, forks=forks)
 
 
-def _plan_in(path: Path, inventory: Path) -> Plan:
+def _check_out(to: Path) -> None:
+    """Before the devices are read."""
+    if to.suffix != PLAN:
+        raise UsageError(f"--out {to}: the file of a plan is known by its name", next=f"let it end in {PLAN}")
+    if to.is_dir() or not to.parent.is_dir():
+        raise _not_there(to, "it is a folder" if to.is_dir() else "its folder does not exist")
+
+
+def _not_there(to: Path, why: str) -> UsageError:
+    return UsageError(f"--out {to}: the plan cannot be written there: {why}", next="name a file in an existing folder")
+
+
+def _plan_in(path: Path, inventory: Path, *, changed: bool) -> Plan:
     from remediate.change import planning
+
+    if changed:
+        raise UsageError(
+            "a plan is run as it is: --limit, -e and --templates cannot change it",
+            where=str(path),
+            next="give them to `remediate plan`, and run what it writes",
+        )
 
     return planning.read(path, common.loaded(inventory))

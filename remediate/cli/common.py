@@ -126,13 +126,14 @@ def desk(
 ) -> Iterator[Desk]:
     """Inventory, record, runner and vantages of one command, with Ctrl-C made safe."""
     from remediate.change import change
+    from remediate.record import Record
     from remediate.report.console import Busy, ConsoleWatch
 
     site = loaded(inventory)
     console = err()
     with (
         Busy(console) as busy,
-        record(record_at) as opened,
+        Record.open(record_path(record_at)) as opened,
         change.desk(site, opened, ConsoleWatch(console, busy=busy, verbose=verbose), forks=forks, clock=clock) as made,
         interruptible(made.cancellation, made.armed),
     ):

@@ -31,7 +31,10 @@ def up(folder: Folder = None) -> None:
     from remediate.lab import real
 
     if missing := real.missing():
-        raise UsageError("the lab cannot run here:\n  - " + "\n  - ".join(missing))
+        raise UsageError(
+            "the lab cannot run here:\n  - " + "\n  - ".join(missing),
+            next="see to that, or try `remediate demo`, which needs none of it",
+        )
     site = real.up(folder or DEFAULT_FOLDER, say=_say)
     print_ = common.out().print
     print_(f"inventory: {site.inventory}\nplaybook:  {site.playbook}\n\ntry:", soft_wrap=True)
@@ -55,7 +58,7 @@ def status(folder: Folder = None) -> None:
     from remediate.lab import real
 
     found = real.status(folder)
-    if found.folder is None:
+    if found.up_for is None:
         common.out().print("no lab stands")
         raise typer.Exit(EXIT_INCONCLUSIVE)
     common.out().print(f"{found.folder}, up for {found.up_for}", soft_wrap=True)

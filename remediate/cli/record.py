@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,6 +13,11 @@ from remediate.cli import common
 from remediate.cli.common import Format
 
 app = typer.Typer(help="The change record.", no_args_is_help=True)
+
+
+class ExportFormat(StrEnum):
+    JSON = "json"
+    MARKDOWN = "markdown"
 
 
 @app.command("list")
@@ -28,12 +36,45 @@ def show(
     record: common.RecordAt = None,
     output: common.Output = Format.TABLE,
 ) -> None:
-    """What was done in one change, step by step; everything that was kept of it with --format json."""
-    from remediate.report import tables
+    """What happened in one change, told wave by wave.
+
+    Everything that was kept of it with --format json.
+    """
+    from remediate.report import export as exports
+    from remediate.report import telling
 
     with common.record(record) as opened:
         found = list(opened.journal(change))
-    common.show(tables.entries(found), [one.model_dump(mode="json") for one in found], output)
+        problems = opened.verify(change)
+    if output is Format.JSON:
+        common.show("", [one.model_dump(mode="json") for one in found], output)
+    else:
+        common.show(telling.told(exports.document(found, problems), found), None, output)
+
+
+@app.command()
+def export(
+    change: Annotated[str, typer.Argument(help="The change, as `record list` names it.")],
+    record: common.RecordAt = None,
+    output: Annotated[
+        ExportFormat, typer.Option("--format", help="For a program, or for a person.")
+    ] = ExportFormat.JSON,
+    to: Annotated[Path | None, typer.Option("--out", help="Write it there, readable by its owner alone.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Also where the hash chain is broken.")] = False,
+) -> None:
+    """Hand one change on: what was exposed, what was changed, what proved it."""
+    from remediate.report import export as exports
+    from remediate.report import export_markdown
+
+    with common.record(record) as opened:
+        made = exports.document(list(opened.journal(change)), opened.verify(change), forced=force)
+    exports.refuse_broken(made, force=force)
+    text = exports.as_json(made) if output is ExportFormat.JSON else export_markdown.as_markdown(made)
+    if to is None:
+        sys.stdout.write(text)
+        return
+    exports.write_private(to, text)
+    common.err().print(f"written to {to}", soft_wrap=True)
 
 
 @app.command()

@@ -23,6 +23,8 @@ Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 KeyPath = tuple[str | int, ...]
 T = TypeVar("T")
 
+#: A value in which this stands is still to be filled in, whatever it should be.
+FILL_IN = "FILL_IN"
 #: What stands under such a key is never shown.
 SECRET_KEYS = frozenset({"password", "passwd", "passphrase", "secret", "token", "extras"})
 MOST_BYTES = 32 * 1024 * 1024
@@ -50,22 +52,36 @@ class Problems:
 
     def __init__(self, files: Sequence[str] = ()) -> None:
         self._found: dict[tuple[int, int, str], None] = {}
+        self._unfilled: dict[tuple[int, int, str], str] = {}
         self._files = list(files)
 
     def add(self, file: str, line: int, text: str) -> None:
         """``line`` 0: about the file as a whole."""
-        if file not in self._files:
-            self._files.append(file)
-        self._found[self._files.index(file), line, text] = None
+        self._found[self._index(file), line, text] = None
+
+    def fill_in(self, file: str, line: int, place: str, allowed: str) -> None:
+        """Of several readers of one place the last one knows best what belongs there."""
+        self._unfilled[self._index(file), line, place] = allowed
 
     def __bool__(self) -> bool:
-        return bool(self._found)
+        return bool(self._found or self._unfilled)
+
+    @property
+    def only_unfilled(self) -> bool:
+        """Nothing is wrong but that places are still to be filled in."""
+        return bool(self._unfilled) and not self._found
 
     def lines(self) -> tuple[str, ...]:
+        unfilled = [(file, line, f"{place}: fill in: {text}") for (file, line, place), text in self._unfilled.items()]
         return tuple(
             f"{self._files[file]}:{line}: {text}" if line else f"{self._files[file]}: {text}"
-            for file, line, text in sorted(self._found)
+            for file, line, text in sorted([*self._found, *unfilled])
         )
+
+    def _index(self, file: str) -> int:
+        if file not in self._files:
+            self._files.append(file)
+        return self._files.index(file)
 
 
 def key_path(path: KeyPath) -> str:
@@ -105,7 +121,14 @@ class Node:
         self.source.problems.add(self.source.file, self.line, f"{place}: {text}" if place else text)
 
     def wrong(self, allowed: str, *, hint: str = "") -> None:
+        if self.unfilled:
+            self.source.problems.fill_in(self.source.file, self.line, self.source.describe(self.path), allowed)
+            return
         self.problem(f"found {self.shown}; allowed: {allowed}{hint}")
+
+    @property
+    def unfilled(self) -> bool:
+        return isinstance(self.raw, str) and FILL_IN in self.raw
 
     @property
     def secret(self) -> bool:
@@ -167,6 +190,9 @@ class Node:
         return list(self.raw) if isinstance(self.raw, list) else [self]
 
     def string(self, allowed: str = "a string") -> str | None:
+        if self.unfilled:
+            self.wrong(allowed)
+            return None
         if not isinstance(self.raw, str):
             number = isinstance(self.raw, int | float) and not isinstance(self.raw, list | dict)
             self.wrong(allowed, hint="; put it in quotes" if number else "")

@@ -248,6 +248,8 @@ def check_name(node: Node, word: str, known: Collection[str], what: str) -> bool
     """Whether ``word`` is one of ``known``; ``what``: what kind of thing it should be."""
     if word in known:
         return True
+    if node.unfilled:
+        return False  # said already
     node.problem(f"no {what} is called {word}; there are: {listed(sorted(known))}{did_you_mean(word, known)}")
     return False
 

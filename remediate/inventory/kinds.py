@@ -248,7 +248,7 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
     platform = host.values.get("platform")
     if "platform" not in host.nodes:
         host.own.node.problem(f"platform is missing{f'; allowed: {listed(sorted(platforms))}' if platforms else ''}")
-    elif platforms is not None and platform is not None:
+    elif platforms is not None and (platform is not None or host.nodes["platform"].unfilled):
         platform = host.nodes["platform"].choice(sorted(platforms))
     if "guard" not in host.data:
         host.own.node.problem("data.guard is missing; allowed: {interface: NAME}, the interfaces that face outside")

@@ -11,7 +11,7 @@ from nornir.core.inventory import Inventory
 
 from remediate.errors import InventoryError, UsageError
 from remediate.inventory import fields, kinds
-from remediate.inventory.document import Node, Problems, did_you_mean
+from remediate.inventory.document import FILL_IN, Node, Problems, did_you_mean
 from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, LoadedDefaults, nornir_inventory, read
 from remediate.model.site import Device, IPAddress, Login, Pacs, Site, Vantage, Zone
 
@@ -85,8 +85,14 @@ def load(path: Path, *, platforms: Collection[str] | None = None) -> Loaded:
     site = _site(files, hosts, platforms)
     if problems:
         lines = problems.lines()
+        if problems.only_unfilled:
+            count = "one place is" if len(lines) == 1 else f"{len(lines)} places are"
+            next_step = f"put a value in place of each {FILL_IN}, or delete the lines that you have no use for"
+            raise InventoryError(f"{count} still to be filled in", lines, where=str(path), next=next_step)
         count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
-        raise InventoryError(f"the inventory has {count}", lines, where=str(path))
+        raise InventoryError(
+            f"the inventory has {count}", lines, where=str(path), next="mend that; nothing was asked or changed"
+        )
     inventory = nornir_inventory(files)
     loaded = Loaded(site, inventory, files.digest, files.base, {host.name: frozenset(host.groups) for host in hosts})
     assert isinstance(inventory.defaults, LoadedDefaults)

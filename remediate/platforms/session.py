@@ -248,5 +248,10 @@ def _own_key() -> str | None:
 
 def _first_line(error: BaseException) -> str:
     """netmiko wraps what paramiko says into a text of its own, several lines long."""
-    text = str(_caused_by(error, paramiko.SSHException) or error).strip()
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, paramiko.SSHException) and not isinstance(cause, NetmikoTimeoutException):
+            error = cause
+        cause = cause.__cause__ or cause.__context__
+    text = str(error).strip()
     return text.splitlines()[0] if text else type(error).__name__

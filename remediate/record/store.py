@@ -97,6 +97,8 @@ class Record:
         return ChangeJournal(self, change)
 
     def journal(self, change: str) -> ChangeJournal:
+        if not _CHANGE.fullmatch(change):
+            raise self._unknown(change)
         with self._reading() as connection:
             if connection.execute(_HEAD.where(schema.head.c.change == change)).one_or_none() is None:
                 raise self._unknown(change)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from typing import Any
 
 import asyncssh
@@ -59,7 +60,17 @@ async def open_place(vantage: Vantage) -> SshPlace:
         known_hosts = asyncssh.read_known_hosts(via.known_hosts)
     except (OSError, ValueError) as error:
         raise VantageError(
-            f"the known_hosts file {via.known_hosts} cannot be read", where=where, next="create or correct it"
+            f"the known_hosts file {via.known_hosts} cannot be read: {_reason(error)}",
+            where=where,
+            next="correct it, or let it be made: remediate inventory trust",
+        ) from error
+    try:
+        _ = via.key and asyncssh.read_private_key(via.key)
+    except (OSError, ValueError) as error:
+        raise VantageError(
+            f"the private key {via.key} cannot be read: {_reason(error)}",
+            where=where,
+            next="correct ssh.key in the inventory; one with a passphrase cannot be used here",
         ) from error
     try:
         connection, client = await asyncssh.create_connection(
@@ -88,10 +99,12 @@ async def open_place(vantage: Vantage) -> SshPlace:
         raise VantageError(
             f"the server does not let {via.user} in",
             where=where,
-            next="put the public key there, or name another in `key`",
+            next="put the public key there, or name another in `ssh.key`",
         ) from error
     except (OSError, ValueError, asyncssh.Error) as error:
-        raise VantageError(f"no SSH session: {error}", where=where, next="try it with `ssh`") from error
+        raise VantageError(
+            f"no SSH session: {_reason(error)}", where=where, next=f"try: ssh -p {via.port} {via.user}@{via.host}"
+        ) from error
     assert isinstance(client, _Client)
     return SshPlace(vantage.name, connection, client)
 
@@ -156,6 +169,12 @@ def _meaning(error: Exception) -> DialFailed:
             return DialFailed(Rung.INCONCLUSIVE, "the SSH server does not allow forwarding (AllowTcpForwarding)")
         return DialFailed(Rung.INCONCLUSIVE, "the SSH server could not connect, for a reason of its own")
     return DialFailed(Rung.INCONCLUSIVE, "the SSH server could not be asked")
+
+
+def _reason(error: Exception) -> str:
+    """Without asyncio's own way to print an address."""
+    number = error.errno if isinstance(error, OSError) else None
+    return os.strerror(number) if number else str(error) or type(error).__name__
 
 
 def _hang_up_late(opening: asyncio.Task[tuple[Any, Any]]) -> None:

@@ -79,8 +79,8 @@ class Sshd:
         return below(self.process.pid)
 
 
-def _key(file: Path) -> str:
-    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(file))
+def _key(file: Path, kind: str = "ed25519") -> str:
+    run("ssh-keygen", "-q", "-t", kind, "-N", "", "-C", "", "-f", str(file))
     return file.with_suffix(".pub").read_text().strip()
 
 
@@ -91,17 +91,20 @@ def start_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
         pytest.skip("needs root, sshd and unshare for an SSH server of its own")
     started: list[Sshd] = []
 
-    def start(namespace: str | None = None) -> Sshd:
+    def start(namespace: str | None = None, *, kinds: tuple[str, ...] = ("ed25519",), port: int = 0) -> Sshd:
+        """``kinds``: of its host keys; ``port`` 0: a free one."""
         folder = tmp_path / f"sshd{len(started)}"
         folder.mkdir()
-        host_key = _key(folder / "host_key")
+        host_keys = [_key(folder / f"host_key_{kind}", kind) for kind in kinds]
+        names = "".join(f"HostKey {folder}/host_key_{kind}\n" for kind in kinds)
         (folder / "authorized_keys").write_text(_key(folder / "user_key") + "\n")
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
+        if not port:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
         known_hosts = folder / "known_hosts"
-        known_hosts.write_text(f"[127.0.0.1]:{port} {host_key}\n")
+        known_hosts.write_text("".join(f"[127.0.0.1]:{port} {host_key}\n" for host_key in host_keys))
         (folder / "config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile none\nUsePAM no\n"
+            f"Port {port}\nListenAddress 127.0.0.1\n{names}PidFile none\nUsePAM no\n"
             f"AuthorizedKeysFile {folder}/authorized_keys\nStrictModes no\nPasswordAuthentication no\n"
             "KbdInteractiveAuthentication no\nPermitRootLogin yes\nAllowTcpForwarding yes\nLogLevel VERBOSE\n"
         )

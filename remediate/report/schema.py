@@ -1,0 +1,196 @@
+"""The exported change record. Its fields are documented in docs/record.md, and a test holds the two together.
+
+A field is never renamed or given another meaning within one schema version; new ones may come.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from remediate.model.base import Value
+from remediate.model.change import Plan, State
+from remediate.model.observation import CanaryReport, Rung
+from remediate.model.site import Role, ServiceKind
+from remediate.model.verdict import Grade, Outcome, Purpose, Verdict
+
+SCHEMA_VERSION = 1
+
+
+class Tool(Value):
+    name: Literal["remediate"] = "remediate"
+    planned_with: str | None
+    exported_with: str
+
+
+class Operator(Value):
+    did: Literal["began", "resumed"]
+    name: str
+    host: str
+    at: datetime
+
+
+class Change(Value):
+    """``outcome``: the state that weighs most among the waves; ``exit_status`` is None until the change has ended."""
+
+    id: str
+    outcome: State
+    ended: bool
+    begun_at: datetime
+    ended_at: datetime | None
+    seconds: float
+    exit_status: int | None
+    reason: str
+    operators: tuple[Operator, ...]
+    plan_sha256: str | None
+    playbook: str | None
+    inventory: str | None
+    takes_back: str | None
+    scope: str
+
+
+class Chain(Value):
+    verified: bool
+    forced: bool
+    problems: tuple[str, ...]
+    entries: int
+    head: str
+
+
+class Seen(Value):
+    """One expectation and what was seen of it in one round; without an observation ``rung`` is None."""
+
+    pacs: str
+    vantage: str
+    service: ServiceKind
+    endpoint: str
+    purpose: Purpose
+    peer: str | None
+    role: Role | None
+    grade: Grade
+    outcome: Outcome
+    rung: Rung | None
+    reject: tuple[int, int, int] | None
+    status: int | None
+    negotiated: tuple[Role, ...]
+    attributed: bool | None
+    asked_at: datetime | None
+    elapsed: float | None
+    why: str
+
+
+class Round(Value):
+    """One round of looking; ``asked_from`` and ``asked_until``: of its first question, and its last answer."""
+
+    title: Literal["before", "after", "taken back"]
+    at: datetime
+    asked_from: datetime | None
+    asked_until: datetime | None
+    verdicts: dict[str, Verdict]
+    seen: tuple[Seen, ...]
+    canaries: tuple[CanaryReport, ...]
+
+
+class Passage(Value):
+    at: datetime
+    step: str
+    state: State
+
+
+class WaveStory(Value):
+    number: int
+    play: str
+    pacs: tuple[str, ...]
+    vantages: tuple[str, ...]
+    state: State
+    reopens: bool
+    revert_in_seconds: float
+    begun_at: datetime | None
+    ended_at: datetime | None
+    reason: str
+    passages: tuple[Passage, ...]
+    rounds: tuple[Round, ...]
+    restored: bool | None
+    differences: tuple[str, ...]
+    at_boot: dict[str, str]
+
+
+class DeviceStory(Value):
+    """What one wave meant for one device.
+
+    ``refused``: the device refused the push; ``found``: what it said of the push after a crash.
+    """
+
+    wave: int
+    device: str
+    platform: str
+    sections: tuple[str, ...]
+    state: Literal["not written", "provisional", "confirmed", "taken back", "needs hands"]
+    token: str | None
+    pushing_at: datetime | None
+    pushed_at: datetime | None
+    confirmed_at: datetime | None
+    taken_back_at: datetime | None
+    refused: bool
+    found: str | None
+    base: str
+    candidate: str
+    inverse: str
+    diff: str
+
+
+class Interval(Value):
+    """A time in which a PACS was open to the outside, as far as it was seen.
+
+    It began between ``not_before`` and ``first_seen`` and ended between ``last_seen`` and ``not_after``.
+    """
+
+    pacs: str
+    kind: Literal["exposure", "re-exposure"]
+    intended: bool
+    not_before: datetime | None
+    first_seen: datetime
+    last_seen: datetime
+    not_after: datetime | None
+    seconds_at_least: float
+    seconds_at_most: float | None
+
+
+class Evidence(Value):
+    """How near the evidence for one expectation is to whom it stands for, and what it said first and last."""
+
+    pacs: str
+    purpose: Purpose
+    peer: str | None
+    role: Role | None
+    vantage: str
+    endpoint: str
+    grade: Grade
+    first: Outcome | None
+    last: Outcome | None
+
+
+class Journalled(Value):
+    """One entry as it is stored and hashed: ``at`` is text, to the microsecond."""
+
+    seq: int
+    at: str
+    kind: str
+    data: dict[str, Any]
+    previous: str
+    hash: str
+
+
+class Document(Value):
+    schema_version: int = SCHEMA_VERSION
+    exported_at: datetime
+    tool: Tool
+    change: Change
+    chain: Chain
+    exposure: tuple[Interval, ...]
+    waves: tuple[WaveStory, ...]
+    devices: tuple[DeviceStory, ...]
+    evidence: tuple[Evidence, ...]
+    not_asked: dict[str, tuple[str, ...]]
+    plan: Plan | None
+    steps: tuple[Journalled, ...]

@@ -1,0 +1,363 @@
+"""The catalogue of mistakes: for each the exit status, and one message that says what, where, and what to do next.
+
+Nothing else may come of a mistake: no file, no entry in a record, no packet, no traceback, no secret.
+"""
+
+# ruff: noqa: E501 - a table: one mistake, one line
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import socket
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+import typer.main
+
+from remediate import inventory
+from remediate.cli.app import app
+from remediate.model.change import Plan
+from remediate.record import Record, schema
+from tests.cli.prompt import HOSTS, SECRET, Said, User
+
+Make = Callable[[User], object]
+ROOT = Path(__file__).parents[2]
+#: Not said to people as commands: our marks on devices, and a sentence.
+NO_COMMANDS = {("armed", ""), ("push", ""), ("that", "wrote")}
+
+
+def hosts(old: str, new: str) -> Make:
+    return lambda user: user.change("inventory/hosts.yaml", old, new)
+
+
+def book(old: str, new: str) -> Make:
+    return lambda user: user.change("book.yaml", old, new)
+
+
+def write(name: str, text: str | bytes) -> Make:
+    return lambda user: user.write(name, text)
+
+
+def nothing(_: User) -> None:
+    pass
+
+
+def no_vantages(user: User) -> None:
+    user.write("inventory/hosts.yaml", HOSTS.partition("internet:")[0])
+
+
+def another_database(user: User) -> None:
+    user.record.parent.mkdir()
+    with closing(sqlite3.connect(user.record)) as database, database:
+        database.execute("CREATE TABLE invoices (number INTEGER)")
+
+
+def newer_record(user: User) -> None:
+    Record.open(user.record).close()
+    with closing(sqlite3.connect(user.record)) as database, database:
+        database.execute("UPDATE remediate_schema SET version = ?", (schema.VERSION + 1,))
+
+
+def recorded(**data: object) -> Make:
+    def make(user: User) -> None:
+        with Record.open(user.record) as record:
+            record.begin("earlier", data=data)
+
+    return make
+
+
+def a_plan(user: User) -> dict[str, object]:
+    digest = inventory.load(user.folder / "inventory").digest
+    plan = Plan(tool="0", playbook="/book.yaml", inventory="/nowhere/inventory", inputs={"inventory": digest}, waves=())
+    return dict(plan.model_dump(mode="json"))
+
+
+def planned(user: User) -> None:
+    """A change that has begun, and nothing more; the inventory that it was made with is gone."""
+    recorded(plan=a_plan(user))(user)
+
+
+def with_a_plan(user: User) -> None:
+    user.write("plan.json", json.dumps(a_plan(user)))
+
+
+def two_mistakes(user: User) -> None:
+    user.change("inventory/hosts.yaml", "104", "0")
+    user.change("inventory/hosts.yaml", "ORTHANC", "''")
+
+
+def no_programs(user: User) -> None:
+    user.patch.setenv("PATH", str(user.folder))
+
+
+def unset(user: User) -> None:
+    user.patch.delenv("FW_PASSWORD", raising=False)
+    user.change("inventory/hosts.yaml", SECRET, "env:FW_PASSWORD")
+
+
+INVENTORY = "inventory check -i inventory"
+PLAN = "plan book.yaml -i inventory"
+RUN = "run book.yaml -i inventory"
+
+# (what it is, how it is made, what is typed, what is said: … stands for any words)
+# fmt: off
+MISTAKES: list[tuple[str, Make, str, str]] = [
+    # -- the inventory
+    ("no such inventory", nothing, "verify -i nowhere", "error: nowhere: the inventory cannot be read\n  - nowhere does not exist\n  next: give the directory with hosts.yaml in it, or write one with: remediate init DIR"),
+    ("no inventory here", lambda user: (user.folder / "inventory").rename(user.folder / "site"), "verify", "error: inventory: the inventory cannot be read\n  - inventory does not exist\n  next: …"),
+    ("a folder without hosts.yaml", write("empty/x.txt", ""), "inventory check -i empty", "error: empty: …hosts.yaml does not exist\n  next: …"),
+    ("a file that is no hosts.yaml", nothing, "inventory check -i book.yaml", "error: book.yaml: …is neither a directory nor a hosts.yaml\n  next: …"),
+    ("an empty hosts.yaml", write("inventory/hosts.yaml", ""), INVENTORY, "error: inventory: the inventory has one problem\n  - hosts.yaml:1: no host is in it; allowed: at least one PACS\n  next: mend that; nothing was asked or changed"),
+    ("YAML syntax", hosts("[pacs]", "[pacs"), INVENTORY, "hosts.yaml:…: is not YAML: …"),
+    ("a tab", hosts("  groups: [pacs]", "\tgroups: [pacs]"), INVENTORY, "hosts.yaml:2: is not YAML: a tab stands in the indentation; YAML wants blanks there"),
+    ("a key twice", hosts("    ae_title: ORTHANC", "    ae_title: ORTHANC\n    ae_title: OTHER"), INVENTORY, "hosts.yaml:5: pacs-north: data: the key ae_title stands twice, first on line 4"),
+    ("a host twice", write("inventory/hosts.yaml", HOSTS + "internet: {groups: [vantages]}\n"), INVENTORY, "the key internet stands twice"),
+    ("not UTF-8", write("inventory/hosts.yaml", b"a: \xff\n"), INVENTORY, "hosts.yaml:1: is not UTF-8 text"),
+    ("a YAML tag", write("inventory/hosts.yaml", "a: !!python/object/apply:os.getcwd []\n"), INVENTORY, "hosts.yaml:1: a: has a tag (!...); allowed: plain YAML"),
+    ("a wrong type", hosts("[fw-north]", "fw-north"), INVENTORY, "data.protected_by: found 'fw-north'; allowed: a list of devices"),
+    ("a list on top", write("inventory/hosts.yaml", "- pacs-north\n"), INVENTORY, "hosts.yaml:1: found a list; allowed: a mapping"),
+    ("an unknown key", hosts("ae_title: ORTHANC", "ae_titel: ORTHANC"), INVENTORY, "data.ae_titel: unknown key; allowed: …; did you mean ae_title?"),
+    ("a key outside data", hosts("  data:\n    ae_title", "  services: []\n  data:\n    ae_title"), INVENTORY, "services: unknown key here: it belongs into data: {services: ...}"),
+    ("an unknown group", hosts("[pacs]", "[pasc]"), INVENTORY, "groups: no group is called pasc; did you mean pacs?"),
+    ("no host is a PACS", lambda user: user.write("inventory/hosts.yaml", "internet:" + HOSTS.partition("internet:")[2]), INVENTORY, "no host is in the group pacs; allowed: at least one"),
+    ("a name for an address", hosts("outside: 127.0.0.20", "outside: pacs.example"), INVENTORY, "addresses.outside: found 'pacs.example'; allowed: an IPv4 or IPv6 address; names are not looked up"),
+    ("a wrong address", hosts("127.0.0.20", "127.0.0.256"), INVENTORY, "found '127.0.0.256'; allowed: an IPv4 or IPv6 address"),
+    ("a wrong port", hosts("port: 104", "port: 70000"), INVENTORY, "services[0].port: found 70000; allowed: a port, 1 to 65535"),
+    ("an AE title that is too long", hosts("ORTHANC", "ORTHANC_IS_TOO_LONG"), INVENTORY, "ae_title: found 'ORTHANC_IS_TOO_LONG'; allowed: 1 to 16 printable ASCII characters"),
+    ("an unknown platform", hosts("linux_nftables", "linux_nftable"), INVENTORY, "platform: found 'linux_nftable'; allowed: cisco_ios, linux_nftables; did you mean linux_nftables?"),
+    ("an unknown device", hosts("[fw-north]", "[fw-nroth]"), INVENTORY, "protected_by[0]: no device is called fw-nroth; there are: fw-north; did you mean fw-north?"),
+    ("an unknown peer", hosts("peer: ct-1", "peer: ct-2"), INVENTORY, "data.peer: no peer of any PACS is called ct-2; there are: ct-1; did you mean ct-1?"),
+    ("no guard", hosts(", data: {guard: {interface: wan}}", ""), INVENTORY, "data.guard is missing; allowed: {interface: NAME}"),
+    ("no canary outside", hosts(", canaries: [{address: 127.0.0.1, port: 9}]", ""), INVENTORY, "data.canaries is missing; allowed: …so that a dead vantage outside does not look like a closed port"),
+    ("two archives at one address", lambda user: user.write("inventory/hosts.yaml", HOSTS + HOSTS.partition("fw-north:\n")[0].replace("pacs-north", "pacs-2")), INVENTORY, "pacs-2: …outside: pacs-north is at 127.0.0.20 port 104 already"),
+    ("a misspelt file name", write("inventory/group.yaml", "north: {}\n"), INVENTORY, "group.yaml: is not read; did you mean groups.yaml?"),
+    ("a password in the wrong place", hosts("probe@127", f"probe:{SECRET}@127"), INVENTORY, "via.ssh: found 'probe:***@127.0.0.1:9'; allowed: …a password never stands here"),
+    ("a password that is no text", hosts(SECRET, f"[{SECRET}]"), INVENTORY, "password: found ***; allowed: a password in quotes, env:NAME or file:PATH"),
+    ("a password that is not set", unset, INVENTORY, "password: the environment variable FW_PASSWORD is not set, or empty"),
+    ("a password file that is missing", hosts(SECRET, "file:secret"), INVENTORY, "password: the file 'secret' cannot be read: No such file or directory"),
+    ("several at once", two_mistakes, INVENTORY, "the inventory has 2 problems\n  - hosts.yaml:4: …\n  - hosts.yaml:6: …\n  next: "),
+    ("nowhere to look from", no_vantages, "verify -i inventory", "error: there is no vantage to look from\n  next: add one to the inventory"),
+    # -- the playbook
+    ("no such playbook", nothing, "plan nowhere.yaml -i inventory", "error: nowhere.yaml: the playbook cannot be read\n  - No such file or directory\n  next: "),
+    ("a folder as playbook", nothing, "plan inventory -i inventory", "error: inventory: the playbook cannot be read\n  - Is a directory"),
+    ("an empty playbook", write("book.yaml", ""), PLAN, "book.yaml:1: no play is in it; allowed: at least one"),
+    ("a playbook's syntax", book("[internet, clinic]", "[internet, clinic"), PLAN, "error: book.yaml: the playbook has one problem\n  - book.yaml:…: is not YAML: …\n  next: mend that; nothing was asked or changed"),
+    ("a playbook's key twice", book("  hosts: pacs", "  hosts: pacs\n  hosts: all"), PLAN, "book.yaml:3: play 1: the key hosts stands twice, first on line 2"),
+    ("an inventory as playbook", nothing, "plan inventory/hosts.yaml -i inventory", "hosts.yaml:1: found a mapping; allowed: a list of plays"),
+    ("an unknown control", book("apply: acl", "apply: alc"), RUN, "task 1: apply: no control is called alc; there are: acl; did you mean acl?"),
+    ("an unknown vantage", book("clinic]", "clinik]"), RUN, "task 2: verify.from[1]: no vantage is called clinik; there are: clinic, internet; did you mean clinic?"),
+    ("an unknown vantage in verify", book("clinic]", "clinik]"), "verify book.yaml -i inventory", "no vantage is called clinik"),
+    ("apply and verify in one task", book("apply: acl", "apply: acl\n      verify: {from: [clinic]}"), PLAN, "task 1: found both; allowed: exactly one of apply and verify"),
+    ("a revert_in that is no time", book("5m", "soon"), PLAN, "vars.revert_in: found 'soon'; allowed: seconds, or a text such as"),
+    ("a misspelt revert_in", book("revert_in", "revertin"), PLAN, "vars.revertin: unknown variable; did you mean revert_in?"),
+    ("a percentage as text", book("  vars", "  max_fail_percentage: 10%\n  vars"), PLAN, "max_fail_percentage: found '10%'; allowed: a number from 0 to 100, without %"),
+    ("a wave of nobody", book("  vars", "  serial: 0\n  vars"), PLAN, "serial: found 0; allowed: a number of hosts (1 or more)"),
+    ("hosts that are nobody", book("hosts: pacs", "hosts: pacs-nroth"), PLAN, "error: hosts: no host or group is called pacs-nroth; did you mean pacs-north?\n  next: remediate inventory show"),
+    ("hosts that fit nobody", book("hosts: pacs", "hosts: south-*"), PLAN, "error: hosts: south-* fits no host and no group\n  next: "),
+    ("hosts that are a vantage", book("hosts: pacs", "hosts: clinic"), PLAN, "error: hosts: clinic is a vantage, not a PACS\n  next: "),
+    ("a filter that selects nothing", book("hosts: pacs", "hosts: pacs,!all"), RUN, "error: no PACS is selected by hosts: pacs,!all\n  next: choose from: pacs-north, all"),
+    ("an archive that nothing protects", hosts("    protected_by: [fw-north]\n", ""), RUN, "error: pacs-north: no device protects it, so nothing can be applied\n  next: name its firewall in protected_by, or leave it out with --limit"),
+    # -- options
+    ("a misspelt limit", nothing, f"{RUN} --limit pacs-nroth", "error: --limit: no host or group is called pacs-nroth; did you mean pacs-north?\n  next: "),
+    ("a limit to a device", nothing, f"{RUN} --limit fw-north", "error: --limit: fw-north is a device, not a PACS\n  next: name the PACS that it is there for"),
+    ("a limit to nobody", nothing, "verify -i inventory --limit !all", "error: no PACS is selected by hosts: all with --limit !all\n  next: "),
+    ("an empty limit", nothing, "verify -i inventory --limit ,", "error: --limit: the pattern is empty\n  next: "),
+    ("-e without a value", nothing, f"{RUN} -e revert_in", "error: -e revert_in is not key=value\n  next: write, for example, -e revert_in=10m"),
+    ("-e without a name", nothing, f"{RUN} -e =5m", "error: -e …is not key=value\n  next: "),
+    ("-e with a wrong value", nothing, f"{RUN} -e revert_in=soon", "-e: revert_in: found 'soon'; allowed: seconds, or a text such as"),
+    ("-e with a misspelt name", nothing, f"{RUN} -e revertin=5m", "-e: revertin: unknown variable; did you mean revert_in?"),
+    ("no such templates", nothing, f"{PLAN} --templates nowhere", "error: nowhere: the templates folder does not exist\n  next: name an existing folder"),
+    ("a plan into no folder", nothing, f"{PLAN} --out nowhere/plan.json", "error: --out nowhere/plan.json: the plan cannot be written there: its folder does not exist\n  next: name a file in an existing folder"),
+    ("a plan by another name", nothing, f"{PLAN} --out plan.txt", "error: --out plan.txt: the file of a plan is known by its name\n  next: let it end in .json"),
+    # -- a plan's file
+    ("no such plan", nothing, "run nowhere.json -i inventory", "error: nowhere.json: the plan cannot be read: No such file or directory\n  next: "),
+    ("a plan that is no JSON", write("plan.json", "{"), "run plan.json -i inventory", "error: plan.json: this is not a plan of this version\n  next: make one: remediate plan PLAYBOOK --out FILE"),
+    ("a plan that is something else", write("plan.json", '{"version": 3}'), "run plan.json -i inventory", "error: plan.json: this is not a plan of this version\n  next: "),
+    ("a plan that is narrowed", with_a_plan, "run plan.json -i inventory --limit pacs-north", "error: plan.json: a plan is run as it is: --limit, -e and --templates cannot change it\n  next: give them to `remediate plan`, and run what it writes"),
+    # -- the record
+    ("no record", nothing, "record list --record elsewhere.db", "error: elsewhere.db: there is no change record there\n  next: the first change makes one; another is named with --record or REMEDIATE_RECORD"),
+    ("a folder as record", nothing, "record list --record inventory", "error: inventory: the record cannot be used: …\n  next: check the path, its permissions and the free space; no device is touched without a record"),
+    ("a text as record", nothing, "record list --record book.yaml", "error: book.yaml: the record cannot be used: file is not a database\n  next: "),
+    ("another database as record", another_database, "record verify", "error: …record.db: this is no change record\n  next: give the record a place of its own"),
+    ("a newer record", newer_record, "record list", f"error: …record.db: the record has schema version {schema.VERSION + 1}; this program knows up to {schema.VERSION}\n  next: use the newer version of remediate that wrote it"),
+    ("another kind of database", nothing, f"record list --record mysql://me:{SECRET}@127.0.0.1/x", "error: mysql://me:***@127.0.0.1/x: a record is kept in an SQLite file or in PostgreSQL\n  next: "),
+    ("an unknown change to show", recorded(), "record show 20200101-000000-0000", "error: …record.db: there is no change 20200101-000000-0000 in the record\n  next: `remediate record list` shows them"),
+    ("a change that can be nobody's", recorded(), "record show ../passwd", "error: …record.db: there is no change …in the record\n  next: "),
+    ("an unknown change to verify", recorded(), "record verify 20200101-000000-0000", "there is no change 20200101-000000-0000 in the record\n  next: "),
+    ("an unknown change to resume", recorded(), "resume 20200101-000000-0000", "there is no change 20200101-000000-0000 in the record\n  next: "),
+    ("an unknown change to roll back", recorded(), "rollback 20200101-000000-0000", "there is no change 20200101-000000-0000 in the record\n  next: "),
+    ("a change without a plan", recorded(), "rollback earlier", "error: change earlier has no plan in its record\n  next: remediate record show"),
+    ("a change of another version", recorded(plan={"schema_version": 9}), "resume", "error: the plan of change earlier cannot be read by this version\n  next: use the version that made it; "),
+    ("a change that confirmed nothing", planned, "rollback earlier -i inventory", "error: change earlier has confirmed nothing that could be taken back\n  next: remediate record show says how it ended; one that has not ended: remediate resume"),
+    ("a change whose inventory is gone", planned, "resume", "error: /nowhere/inventory: the inventory cannot be read\n  - inventory does not exist\n  next: "),
+    # -- where it cannot run
+    ("no lab here", no_programs, "lab up", "error: the lab cannot run here:\n  - …apt-get install --no-install-recommends dcmtk…\n  next: see to that, or try `remediate demo`"),
+]
+# fmt: on
+# The words are typer's, which change; what is named in them does not.
+USAGE = [
+    ("vreify", "vreify"),
+    ("plan", "playbook"),
+    ("rollback", "CHANGE"),
+    (f"{RUN} --forks 0", "--forks"),
+    (f"{RUN} --dif", "--dif"),
+    ("verify -i", "-i"),
+    ("verify --format xml", "xml"),
+    ("record show a b", "(b)"),
+]
+
+
+def fits(pattern: str, text: str) -> bool:
+    return re.search(".*?".join(re.escape(part) for part in pattern.split("…")), text, re.DOTALL) is not None
+
+
+def check_message(said: Said, status: int) -> None:
+    """One message: what, where, what to do next; and no more than that."""
+    assert said.status == status, said.err
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert said.err.count("error: ") == 1
+    assert said.err.count("\n  next: ") == 1, said.err
+    assert SECRET not in said.err
+    assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(("make", "typed", "expected"), [row[1:] for row in MISTAKES], ids=[row[0] for row in MISTAKES])
+def test_a_mistake(user: User, make: Make, typed: str, expected: str) -> None:
+    make(user)
+    before = user.files()
+    said = user.types(*typed.split())
+    check_message(said, 2)
+    assert fits(expected, said.err), said.err
+    assert user.files() == before
+    assert said.network == []
+
+
+@pytest.mark.parametrize(("typed", "expected"), USAGE, ids=[row[0] for row in USAGE])
+def test_a_wrong_command_line(user: User, typed: str, expected: str) -> None:
+    before = user.files()
+    said = user.types(*typed.split())
+    assert (said.status, said.out, said.network) == (2, "", [])
+    assert re.search(rf"^Error: .*{re.escape(expected)}", said.err, re.MULTILINE | re.IGNORECASE), said.err
+    assert "Traceback" not in said.err
+    assert user.files() == before
+
+
+def test_there_are_many_of_them_and_each_is_said_in_its_own_words() -> None:
+    assert len({row[0] for row in MISTAKES}) == len(MISTAKES) >= 60
+
+
+@pytest.mark.parametrize("inputs", [{"inventory": "0" * 64}, {}], ids=["another", "unknown"])
+def test_a_plan_of_another_inventory_is_not_run(user: User, inputs: dict[str, str]) -> None:
+    """Not a mistake in what was typed: something changed since."""
+    user.write("plan.json", json.dumps(a_plan(user) | {"inputs": inputs}))
+    before = user.files()
+    said = user.types("run", "plan.json", "-i", "inventory")
+    check_message(said, 3)
+    assert said.err == "error: plan.json: the inventory has changed since the plan was made\n  next: plan again\n"
+    assert user.files() == before
+    assert said.network == []
+
+
+def test_no_demo_here(user: User) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        raise OSError(98, "Address already in use")
+
+    user.patch.setattr(socket, "create_server", refuse)
+    before = user.files()
+    said = user.types("demo")
+    assert (said.status, said.network) == (2, [])
+    assert said.err == (
+        "error: no free addresses on loopback for the demo\n  next: end what listens on 127.64.0.0/16, port 11112\n"
+    )
+    assert user.files() == before
+
+
+def test_a_name_that_is_no_text(user: User) -> None:
+    recorded()(user)
+    argv: list[str | bytes] = [
+        sys.executable,
+        "-c",
+        "from remediate.cli import main; main()",
+        "record",
+        "show",
+        b"\xff",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert fits("error: …record.db: there is no change \\udcff in the record\n  next: ", done.stderr)
+
+
+def test_what_is_no_mistake(user: User) -> None:
+    assert user.types("inventory", "check", "-i", "inventory").status == 0
+    said = user.types("resume")
+    assert (said.status, said.out) == (0, "nothing to resume: every change in the record has ended\n")
+    said = user.types("lab", "status", "--folder", "nowhere")
+    assert (said.status, said.out) == (3, "no lab stands\n")
+    assert not user.record.exists()
+
+
+def test_what_listens_here_would_hear_a_packet(user: User) -> None:
+    user.write("home/.ssh/known_hosts", "")
+    said = user.types("verify", "-i", "inventory")
+    assert said.status == 3
+    assert ("socket.connect", ("127.0.0.20", 104)) in said.network
+    assert ("socket.connect", ("127.0.0.1", 9)) in said.network
+    assert (
+        "! vantage clinic: clinic (127.0.0.1 port 9): no SSH session: Connection refused\n  next: try: ssh -p 9 "
+        in (said.err)
+    )
+    assert SECRET not in said.err + said.out
+
+
+def test_the_examples_that_come_along_are_right(user: User) -> None:
+    said = user.types("inventory", "check", "-i", str(ROOT / "inventory"))
+    assert said.status == 0
+    assert "no problem" in said.out
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = (
+        "import sys; sys.argv = ['remediate', '--help']\n"
+        "from remediate.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "heavy = {'netmiko', 'sqlalchemy', 'pydicom', 'pynetdicom', 'nornir', 'asyncssh', 'jinja2'}\n"
+        "sys.exit(', '.join(sorted(heavy & set(sys.modules))) or 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def _texts(path: Path) -> Iterator[str]:
+    """What stands in the program's strings, but for docstrings."""
+    tree = ast.parse(path.read_text())
+    bodies = [node.body for node in ast.walk(tree) if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)]
+    docstrings = {id(body[0].value) for body in bodies if body and isinstance(body[0], ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_what_is_advised_exists() -> None:
+    """Every `remediate …` that a message names is a command."""
+    group = typer.main.get_command(app)
+    commands: dict[str, Any] = dict(getattr(group, "commands", {}))
+    found = {
+        (word, more)
+        for path in (ROOT / "remediate").rglob("*.py")
+        for text in _texts(path)
+        for word, more in re.findall(r"(?<![\w/.-])remediate ([a-z]+)(?: ([a-z]+))?", text)
+    } - NO_COMMANDS
+    assert {word for word, _ in found} >= {"plan", "resume", "record", "inventory"}
+    for word, more in found:
+        assert word in commands, f"remediate {word}"
+        assert not more or more in getattr(commands[word], "commands", {more}), f"remediate {word} {more}"
