@@ -179,7 +179,7 @@ class WaveRun:
     def _finish(self) -> State:
         try:
             after = self._verify()
-            self._step(Step.VERIFIED, **after.record())
+            self._step(Step.VERIFIED, verdicts={j.pacs: j.verdict for j in after.judgements})
             self._confirm()
         except (RemediateError, KeyboardInterrupt) as error:
             return self._take_back(error)
@@ -207,6 +207,8 @@ class WaveRun:
             until=until,
         )
         self.judgements = after.judgements
+        # Before the gate: what was seen is evidence whichever way it is decided.
+        self.means.journal.append("looked", {"wave": wave.number, **after.record()})
         watch.looked(wave.number, "after", after.judgements)
         self._check_cancelled()
         if not wave.reopens:

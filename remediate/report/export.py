@@ -26,7 +26,7 @@ from remediate.report.schema import DeviceStory, Document, Evidence, Interval, R
 Title = Literal["before", "after", "taken back"]
 
 #: Kinds of entry that hold a round of looking.
-_ROUNDS: dict[str, Title] = {"baseline": "before", "verified": "after", "rolled back": "taken back"}
+_ROUNDS: dict[str, Title] = {"baseline": "before", "looked": "after", "rolled back": "taken back"}
 #: Where waves ended differently, the change is called after the one that weighs most.
 _WEIGHT = (
     State.NEEDS_HANDS,

@@ -25,6 +25,8 @@ EXTENDED_ERROR = struct.Struct("=IBBBBII")
 ORIGINS_ICMP = (2, 3)
 #: include/net/tcp_states.h
 TCP_SYN_SENT = 2
+#: ESTABLISHED; CLOSE_WAIT where the peer closed at once.
+TCP_CONNECTED = frozenset({1, 8})
 #: RST instead of FIN at close, whatever ends the program: no half-dead connection stays in the archive.
 LINGER_RST = struct.pack("ii", 1, 0)
 LINGER_FIN = struct.pack("ii", 0, 0)
@@ -111,6 +113,12 @@ async def _connect(sock: socket.socket, address: IPAddress, port: int, deadline:
             raise _no_answer(sock)
         answered = True
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+    if code == 0 and _state(sock) not in TCP_CONNECTED:
+        # What made the socket ready is an ICMP message in its error queue, where it stands a moment before it counts
+        # as the socket's own error, or, for a message that does not end the attempt, without ever doing so.
+        if _icmp_came_in(sock):
+            raise DialFailed(Rung.UNREACHABLE, "an ICMP message says unreachable")
+        raise DialFailed(Rung.INCONCLUSIVE, "the attempt ended without an answer")
     if code != 0:
         raise _failed(sock, code, answered)
     _keep_icmp(sock, 0)  # while it is on, an ICMP error would also end an established connection
@@ -140,13 +148,17 @@ def _no_answer(sock: socket.socket) -> DialFailed:
 
     A loop that was too busy to look would otherwise call an open port filtered.
     """
-    try:
-        state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
-    except OSError:
-        state = 0
-    if state == TCP_SYN_SENT and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
+    if _state(sock) == TCP_SYN_SENT and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0:
         return DialFailed(Rung.FILTERED, "no answer inside the deadline")
     return DialFailed(Rung.INCONCLUSIVE, "an answer came only at the deadline, or was not looked at in time")
+
+
+def _state(sock: socket.socket) -> int:
+    """The kernel's own state of the connection (tcp_info.tcpi_state); 0 where it does not say."""
+    try:
+        return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    except OSError:
+        return 0
 
 
 def _failed(sock: socket.socket, code: int, answered: bool) -> DialFailed:

@@ -174,7 +174,8 @@ def _meaning(error: Exception) -> DialFailed:
 def _reason(error: Exception) -> str:
     """Without asyncio's own way to print an address."""
     number = error.errno if isinstance(error, OSError) else None
-    return os.strerror(number) if number else str(error) or type(error).__name__
+    # A resolver's numbers are below zero.
+    return os.strerror(number) if number and number > 0 else str(error) or type(error).__name__
 
 
 def _hang_up_late(opening: asyncio.Task[tuple[Any, Any]]) -> None:

@@ -28,6 +28,7 @@ KINDS = (
     "pushing",
     "pushed",
     "all pushed",
+    "looked",
     "verified",
     "confirming",
     "device confirmed",

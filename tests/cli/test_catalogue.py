@@ -276,7 +276,7 @@ def test_no_demo_here(user: User) -> None:
     said = user.types("demo")
     assert (said.status, said.network) == (2, [])
     assert said.err == (
-        "error: no free addresses on loopback for the demo\n  next: end what listens on 127.64.0.0/16, port 11112\n"
+        "error: no free addresses on loopback for the demo\n  next: end what listens on 127.0.0.0/8, port 11112\n"
     )
     assert user.files() == before
 

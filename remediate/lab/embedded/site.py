@@ -72,7 +72,7 @@ class Layout:
 
 def free_layout() -> Layout:
     """Raises UsageError where loopback has only one address, with what to do about it."""
-    for net in (64, *(secrets.randbelow(100) + 100 for _ in range(20))):
+    for net in (secrets.randbelow(100) + 100 for _ in range(20)):
         layout = Layout(net)
         wanted = [
             (layout.published, layout.dicom_port),
@@ -95,7 +95,7 @@ def free_layout() -> Layout:
                 ) from error
             continue
         return layout
-    raise UsageError("no free addresses on loopback for the demo", next="end what listens on 127.64.0.0/16, port 11112")
+    raise UsageError("no free addresses on loopback for the demo", next="end what listens on 127.0.0.0/8, port 11112")
 
 
 @dataclass(frozen=True)
