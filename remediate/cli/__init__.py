@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import sys
+import textwrap
 
 #: These log, traceback and all, what they also raise; raised, it becomes one message of ours.
 _TWICE_SAID = ("asyncssh", "netmiko", "nornir", "paramiko")
@@ -21,8 +23,22 @@ def main() -> None:
     try:
         app(prog_name="remediate")
     except RemediateError as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(_fitted(f"error: {error}") + "\n")
         sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _fitted(text: str) -> str:
+    """On a terminal broken between words, continued under the line's own indentation; elsewhere as it is."""
+    if not sys.stderr.isatty():
+        return text
+    width = max(40, shutil.get_terminal_size().columns)
+    lines = []
+    for line in text.splitlines():
+        indent = " " * (len(line) - len(line.lstrip(" -")))
+        # a path or a host name stays whole, to be copied
+        wrapped = textwrap.wrap(line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+        lines += wrapped or [""]
+    return "\n".join(lines)
