@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from remediate.lab.real import LabSite
+from remediate.probes import upper_layer
 from tests.e2e.conftest import User, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -73,19 +74,21 @@ def retrieve(site: LabSite) -> int:
 
 
 class Outsider:
-    """A connection from outside, open while the guard goes up: what passes on it."""
+    """An association from outside, open while the guard goes up: a C-ECHO on it again and again, a line an answer."""
 
     def __init__(self, site: LabSite, folder: Path) -> None:
-        # A plain TCP client keeps a connection to the archive's web port and asks on it again and again; it prints
-        # a line for every answer.
         i = site.layout
+        hello = upper_layer.association_request("OUTSIDER", i.ae_title)
+        echo = upper_layer.c_echo(16384)
         program = (
-            "import socket, sys, time\n"
-            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_web_port}), 5)\n"
+            "import socket, time\n"
+            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_dicom_port}), 5)\n"
             "s.settimeout(1)\n"
+            f"s.sendall({hello!r})\n"
+            "assert s.recv(65536)[0] == 2\n"  # A-ASSOCIATE-AC
             "while True:\n"
             "    try:\n"
-            "        s.sendall(b'GET /system HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n')\n"
+            f"        s.sendall({echo!r})\n"
             "        print(len(s.recv(65536)), flush=True)\n"
             "    except TimeoutError:\n"
             "        print('silence', flush=True)\n"
@@ -119,7 +122,7 @@ def test_the_whole_loop(user: User, tmp_path: Path) -> None:
         done = user.do(*user.run())
         assert done.status == 0, done.err
         assert [wave["state"] for wave in done.json["waves"]] == ["confirmed"]
-        # a connection that was open before passes no byte any more
+        # an association that was open before passes no byte any more
         passed = len([line for line in outsider.lines() if line != "silence"])
         wait_for(lambda: outsider.lines()[-3:] == ["silence"] * 3)
         assert len([line for line in outsider.lines() if line != "silence"]) == passed
