@@ -164,7 +164,7 @@ MISTAKES: list[tuple[str, Callable[[AtSite], object], str, int, str]] = [
 # A vantage that cannot be used says nothing, and the others are still asked: its message stands before the table.
 VANTAGES: list[tuple[str, Callable[[AtSite], object], str]] = [
     ("nothing listens there", clinic("probe@127.0.0.1:9"), "no SSH session: Connection refused\n  next: try: ssh -p 9 probe@127.0.0.1\n"),
-    ("a key that it does not know", clinic(key="../other"), "the server does not let admin in\n  next: put the public key there, or name another in `key`\n"),
+    ("a key that it does not know", clinic(key="../other"), "the server does not let admin in\n  next: put the public key there, or name another in `ssh.key`\n"),
     ("a key that is missing", clinic(key="../nowhere"), "the private key …/nowhere cannot be read: No such file or directory\n  next: correct ssh.key in the inventory; "),
     ("a key that is none", clinic(key="../junk"), "the private key …/junk cannot be read: …\n  next: correct ssh.key in the inventory; "),
     ("a key with a passphrase", clinic(key="../locked"), "the private key …/locked cannot be read: Passphrase must be specified …\n  next: correct ssh.key in the inventory; one with a passphrase cannot be used here\n"),
