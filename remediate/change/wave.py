@@ -72,12 +72,15 @@ class WaveRun:
                 found = set(states.values())
                 if found == {platforms.CONFIRMED} and (self.state is State.VERIFIED or self.at.unsaved):
                     return self._saved()
-                if found <= {platforms.ARMED, platforms.CONFIRMED} and self.state is not State.ROLLING_BACK:
-                    self._eyes.open()
+                undecided = self.state in (State.ARMED, State.PUSHED, State.VERIFIED)
+                if undecided and found <= {platforms.ARMED, platforms.CONFIRMED}:
+                    try:
+                        self._eyes.open()
+                    except RemediateError as error:
+                        return self._take_back(error)  # what cannot be looked at cannot be confirmed
                     if self.state is State.ARMED:
                         self._step(Step.PUSHED)
-                    if self.state in (State.PUSHED, State.VERIFIED):
-                        return self._finish()
+                    return self._finish()
                 why = {
                     platforms.REVERTED: "the device has taken the change back by its own timer",
                     # Not every device remembers what its timer took back.

@@ -230,6 +230,19 @@ def test_killed_before_the_push_resume_goes_on(user: User, at: str) -> None:
     assert user.verify().status == 0
 
 
+def test_resumed_without_a_vantage_it_is_taken_back(user: User) -> None:
+    before = ruleset(user.site)
+    process = user.start(*user.run())
+    user.until("all pushed", process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    user.site.kill_vantage("internet")
+    resumed = user.do("resume")
+    assert resumed.status == 4, resumed.err
+    assert ruleset(user.site) == before
+    assert left_on_device(user.site) == ""
+
+
 def test_a_firewall_that_drops_the_clinic_too_is_taken_back(user: User) -> None:
     site = user.site
     before = ruleset(site)

@@ -90,7 +90,7 @@ class Spec:
         session = Session(device, login, DEVICE_TYPE)
         try:
             return CiscoIos(device, session)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: no session is left open
             session.close()
             raise
 
