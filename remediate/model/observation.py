@@ -16,6 +16,9 @@ class Rung(StrEnum):
     UNREACHABLE = "administratively unreachable"
     CLOSED = "closed"
     INCONCLUSIVE = "inconclusive"
+    # reachable, behind TLS
+    TLS_ONLY = "TLS only"
+    TLS_CERTIFICATE_WANTED = "TLS, client certificate wanted"
     # reachable, DICOM
     NOT_DICOM = "open, not DICOM"
     REJECTED = "rejected"
@@ -44,11 +47,62 @@ class Rung(StrEnum):
 UNREACHED = frozenset({Rung.FILTERED, Rung.UNREACHABLE, Rung.CLOSED})
 
 
+class Surface(StrEnum):
+    """What stands open beside the ladder. Facts only: never a name, a path or a text of the peer's."""
+
+    PLAIN_HTTP = "plain HTTP"
+    QIDO_RS = "QIDO-RS"
+    QIDO_RS_GUARDED = "QIDO-RS, access refused"
+    WADO_RS = "WADO-RS"
+    VIEWER = "viewer"
+    CONSOLE = "archive console"
+    STATISTICS = "statistics"
+    DIRECTORY_LISTING = "directory listing"
+    ANONYMOUS_FTP = "anonymous FTP"
+
+
+class Tls(Value):
+    """One TLS handshake. ``version`` and ``cipher``: OpenSSL's names (RFC 8446 B.4).
+
+    ``self_signed``, ``names_match``: of the server's certificate; its names count as identifiers and are not kept.
+    None where no certificate could be read. ``faults``: what BCP 195 (RFC 9325) does not allow, in our words.
+    """
+
+    version: str
+    cipher: str
+    not_before: datetime | None = None
+    not_after: datetime | None = None
+    self_signed: bool | None = None
+    names_match: bool | None = None
+    client_certificate: bool = False
+    faults: tuple[str, ...] = ()
+
+
+class Stack(Value):
+    """What the peer's implementation class UID and version name suggest (PS3.7 D.3.3.2).
+
+    ``name``, ``product``: from our own table, never the peer's text. ``source``: where the table has it from.
+    """
+
+    name: str
+    product: str = "unknown"
+    source: str
+
+
+class Counts(Value):
+    """What an archive says that it holds; None where it does not say."""
+
+    studies: int | None = None
+    instances: int | None = None
+    patients: int | None = None
+
+
 class Question(Value):
     """One question to one service from one vantage. An AE title of a peer only from that peer's own place.
 
     ``address`` and ``port`` are the ones that are dialled; ``service_port`` is the PACS's own.
     ``calling_ae_title`` and ``called_ae_title`` are None where the service is not DICOM.
+    ``up_to``: the highest rung that is asked for; None for all of the ladder.
     """
 
     pacs: str
@@ -59,6 +113,7 @@ class Question(Value):
     service_port: Port
     calling_ae_title: AETitle | None = None
     called_ae_title: AETitle | None = None
+    up_to: Rung | None = None
 
     @property
     def endpoint(self) -> str:
@@ -73,6 +128,8 @@ class Observation(Value):
     ``reject``: result, source, reason of an A-ASSOCIATE-RJ (PS3.8 9.3.4).
     ``status``: final DIMSE status of the C-FIND (PS3.7 C), or the HTTP status.
     ``negotiated``: roles whose presentation context was accepted; never exercised.
+    ``surfaces``: what a web or file service shows. ``counts``: only where counting was asked for.
+    ``tls``: of the last handshake; None where none was tried or none answered.
     ``detail``: one of our own phrases, for a person.
     """
 
@@ -84,6 +141,10 @@ class Observation(Value):
     reject: tuple[int, int, int] | None = None
     status: int | None = None
     negotiated: OrderedJsonSet[Role] = frozenset()
+    surfaces: OrderedJsonSet[Surface] = frozenset()
+    counts: Counts | None = None
+    tls: Tls | None = None
+    stack: Stack | None = None
     detail: str = ""
 
 

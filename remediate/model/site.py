@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import date
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal
@@ -216,14 +217,42 @@ class SshVia(Value):
     known_hosts: str
 
 
+class SocksVia(Value):
+    """Through a SOCKS5 server (RFC 1928) that opens the TCP connection."""
+
+    host: str
+    port: Port = 1080
+    username: str | None = None
+    password: SecretStr | None = Field(default=None, exclude=True)
+
+
+class ClientCertificate(Value):
+    """What a peer shows in a TLS handshake: PEM files, absolute paths. ``key``: None where it is in the same file."""
+
+    certificate: str
+    key: str | None = None
+
+
 class Vantage(Value):
-    """A place to look from. ``peer``: whose place it is, so that its AE title may be used there."""
+    """A place to look from. ``peer``: whose place it is, so that its AE title may be used there.
+
+    ``client_certificate``: that peer's own, shown only from there.
+    """
 
     name: Name
     zone: Zone
-    via: LocalVia | SshVia = Field(union_mode="left_to_right", default=LocalVia())
+    via: LocalVia | SshVia | SocksVia = Field(union_mode="left_to_right", default=LocalVia())
     peer: Name | None = None
+    client_certificate: ClientCertificate | None = None
     canaries: tuple[Canary, ...] = ()
+
+
+class Authorisation(Value):
+    """Leave to probe a network: who gave it (``reference``), and the last day on which it counts."""
+
+    network: IPNetwork
+    reference: str
+    expires: date
 
 
 class Login(Value):
@@ -241,11 +270,15 @@ class Login(Value):
 
 
 class Site(Value):
-    """Everything that an inventory describes, by name. ``logins``: by device."""
+    """Everything that an inventory describes, by name. ``logins``: by device.
+
+    ``authorised``: the inventory's ``scope:``; () where it has none, and its own addresses are the scope.
+    """
 
     pacs: dict[str, Pacs] = {}
     devices: dict[str, Device] = {}
     vantages: dict[str, Vantage] = {}
+    authorised: tuple[Authorisation, ...] = ()
     logins: dict[str, Login] = Field(default={}, exclude=True, repr=False)
 
     def scope(self) -> frozenset[IPAddress]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from remediate.errors import RemediateError
-from remediate.model.observation import Question, Rung
+from remediate.model.observation import Question, Rung, Tls
 
 
 class DialFailed(RemediateError):
@@ -22,6 +22,19 @@ class StreamEnded(RemediateError):
 
 class StreamReset(RemediateError):
     """The peer, or something on the way, aborted the connection (RST)."""
+
+
+class TlsFailed(RemediateError):
+    """No TLS session, or it ended with an alert.
+
+    ``certificate_wanted``: the server asks for a client certificate, or for another than the one shown; with TLS 1.3
+    that comes after the handshake, at the first read. ``tls``: what was seen of the handshake until then.
+    """
+
+    def __init__(self, detail: str, *, certificate_wanted: bool = False, tls: Tls | None = None) -> None:
+        super().__init__(detail)
+        self.certificate_wanted = certificate_wanted
+        self.tls = tls
 
 
 class ByteCapExceeded(RemediateError):
@@ -52,20 +65,35 @@ class Stream(Protocol):
 
 
 class Dial(Protocol):
-    """Opens the connection that a question asks for. The one place where a packet may leave.
+    """The way to the service that a question asks for. The one place where a packet may leave.
 
-    Holds the scope check (ScopeError before anything is sent), the gate (one connection at a time to each
-    service of a PACS; released when the context ends), the byte cap and the deadline.
-    ``deadline``: seconds for connecting, counted from the moment the gate opened, and once more for all reads
-    together. Where an SSH server connects, its own connect time-out (about 130 s by default) is waited for
-    instead of the first, because only its words tell *filtered* from a slow vantage.
+    Holds the scope check (ScopeError before anything is sent), the gate (one question at a time to each service of a
+    PACS; released when the context ends), the byte cap and the deadline.
+    ``deadline``: seconds for the first connection to be made, counted from the moment the gate opened, and once more
+    for everything after it, further connections included. Where an SSH server connects, its own connect time-out
+    (about 130 s by default) is waited for instead of the first, because only its words tell *filtered* from a slow
+    vantage.
     """
 
-    def __call__(self, question: Question, deadline: float) -> DialContext: ...
+    def __call__(self, question: Question, deadline: float) -> LineContext: ...
 
 
-class DialContext(Protocol):
-    """``async with dial(question, deadline) as stream``: raises DialFailed; aborts the stream on every way out."""
+class LineContext(Protocol):
+    """``async with dial(question, deadline) as line``: the gate is held, and nothing was sent yet."""
+
+    async def __aenter__(self) -> Line: ...
+
+    async def __aexit__(self, *exc_info: object) -> None: ...
+
+
+class Line(Protocol):
+    """One question's connections, one after the other."""
+
+    def connect(self) -> StreamContext: ...
+
+
+class StreamContext(Protocol):
+    """``async with line.connect() as stream``: raises DialFailed; aborts the stream on every way out."""
 
     async def __aenter__(self) -> Stream: ...
 

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 from remediate.errors import VantageError
 from remediate.model.observation import Observation, Question, Rung
 from remediate.model.site import ServiceKind
-from remediate.model.stream import Dial, DialFailed, Stream
+from remediate.model.stream import Dial, DialFailed, Line
 from remediate.probes.found import Found
 
 #: Imported only when such a service is asked.
@@ -30,22 +30,25 @@ class Probe(Protocol):
     #: What is said of a port that accepts a connection and then nothing else.
     FIRST: Rung
 
-    async def ask(self, stream: Stream, question: Question, found: Found) -> None:
-        """Climbs as far as the peer lets it; notes in ``found`` what it reached. The peer cannot make it raise."""
+    async def ask(self, line: Line, question: Question, found: Found) -> None:
+        """Climbs as far as the peer lets it; notes in ``found`` what it reached.
+
+        The peer cannot make it raise; that the first connection fails is what DialFailed says.
+        """
         ...
 
 
 async def observe(dial: Dial, question: Question, deadline: float) -> Observation:
     """Asks once. Whatever the peer does is an observation; ScopeError and cancellation pass.
 
-    ``deadline``: seconds to connect, and once more for the conversation. ``asked_at`` is before the dial's gate.
+    ``deadline``: seconds to connect, and once more for all that follows. ``asked_at`` is before the dial's gate.
     """
     probe = cast("Probe", import_module(PROBES[question.kind]))
     found = Found(probe.FIRST)
     asked_at, start = datetime.now(UTC), time.monotonic()
     try:
-        async with dial(question, deadline) as stream:
-            await probe.ask(stream, question, found)
+        async with dial(question, deadline) as line:
+            await probe.ask(line, question, found)
     except DialFailed as error:
         found = Found(error.rung, error.what)
     except VantageError as error:  # lost on the way: what was seen until then is no answer either
@@ -59,6 +62,10 @@ async def observe(dial: Dial, question: Question, deadline: float) -> Observatio
         reject=found.reject,
         status=found.status,
         negotiated=found.negotiated,
+        surfaces=frozenset(found.surfaces),
+        counts=found.counts,
+        tls=found.tls,
+        stack=found.stack,
         detail=found.detail,
     )
 

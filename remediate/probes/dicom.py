@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from remediate.model.observation import Question, Rung
-from remediate.model.stream import Stream, StreamEnded, StreamReset
+from remediate.model.stream import Line, Stream, StreamEnded, StreamReset
 from remediate.probes import upper_layer as ul
 from remediate.probes.found import FAILURES, STREAM_FAILURES, Found
 
@@ -19,7 +19,12 @@ PENDING = (0xFF00, 0xFF01)
 OTHERS = {ord("S"): "SSH or another text protocol", ord("H"): "HTTP", 0x15: "TLS", 0x16: "TLS"}
 
 
-async def ask(stream: Stream, question: Question, found: Found) -> None:
+async def ask(line: Line, question: Question, found: Found) -> None:
+    async with line.connect() as stream:
+        await _associate(stream, question, found)
+
+
+async def _associate(stream: Stream, question: Question, found: Found) -> None:
     assert question.calling_ae_title is not None and question.called_ae_title is not None
     # At once: a connection without an A-ASSOCIATE-RQ makes some archives wait for it and serve nobody.
     stream.write(ul.association_request(question.calling_ae_title, question.called_ae_title))

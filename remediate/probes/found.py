@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from remediate.model.observation import Rung
+from remediate.model.observation import Counts, Rung, Stack, Surface, Tls
 from remediate.model.site import Role
 from remediate.model.stream import ByteCapExceeded, StreamEnded, StreamReset
 
@@ -18,6 +18,10 @@ class Found:
     reject: tuple[int, int, int] | None = None
     status: int | None = None
     negotiated: frozenset[Role] = frozenset()
+    surfaces: set[Surface] = field(default_factory=set)
+    counts: Counts | None = None
+    tls: Tls | None = None
+    stack: Stack | None = None
 
 
 #: How a stream can fail a reader, in our words.

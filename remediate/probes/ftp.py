@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from remediate.model.observation import Question, Rung
-from remediate.model.stream import Stream
+from remediate.model.stream import Line, Stream
 from remediate.probes.found import FAILURES, STREAM_FAILURES, Found
 
 FIRST = Rung.OPEN
 GREETING_CAP = 1024
 
 
-async def ask(stream: Stream, question: Question, found: Found) -> None:  # noqa: ARG001  (a Probe's signature)
+async def ask(line: Line, question: Question, found: Found) -> None:  # noqa: ARG001  (a Probe's signature)
+    async with line.connect() as stream:
+        await _converse(stream, found)
+
+
+async def _converse(stream: Stream, found: Found) -> None:
     greeting = b""
     try:
         while b"\n" not in greeting and len(greeting) < GREETING_CAP:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 
 from remediate.model.observation import Question, Rung
-from remediate.model.stream import Stream
+from remediate.model.stream import Line, Stream
 from remediate.probes.found import FAILURES, STREAM_FAILURES, Found
 
 FIRST = Rung.NOT_HTTP
@@ -14,7 +14,12 @@ BODY_CAP = 64 << 10
 HEADER_CAP = 64 << 10
 
 
-async def ask(stream: Stream, question: Question, found: Found) -> None:
+async def ask(line: Line, question: Question, found: Found) -> None:
+    async with line.connect() as stream:
+        await _converse(stream, question, found)
+
+
+async def _converse(stream: Stream, question: Question, found: Found) -> None:
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEADER_CAP)
     headers = [("Host", question.endpoint), ("User-Agent", "remediate"), ("Accept", "*/*"), ("Connection", "close")]
     for event in (h11.Request(method="GET", target="/", headers=headers), h11.EndOfMessage()):

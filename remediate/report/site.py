@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from remediate.model.site import Device, LocalVia, Login, Pacs, Peer, Published, Service, Site, Vantage, Zone
+from remediate.model.site import Device, LocalVia, Login, Pacs, Peer, Published, Service, Site, SocksVia, Vantage, Zone
 
 
 def table(site: Site) -> Table:
@@ -79,6 +79,8 @@ def _root(vantage: Vantage) -> Tree:
     via = vantage.via
     if isinstance(via, LocalVia):
         how = "this machine" + (f", from {via.source}" if via.source else "")
+    elif isinstance(via, SocksVia):
+        how = f"through the SOCKS server {via.host} port {via.port}"
     else:
         how = f"over SSH, {via.user}@{via.host} port {via.port}"
     text.append(f" ({vantage.zone}{f', in the place of {vantage.peer}' if vantage.peer else ''}; {how})", style="dim")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from remediate.errors import ScopeError, VantageError
@@ -41,9 +41,9 @@ class Dialer:
         self._byte_cap = byte_cap
         self._gates: dict[tuple[str, int], asyncio.Lock] = {}
 
-    def __call__(self, question: Question, deadline: float) -> Connection:
+    def __call__(self, question: Question, deadline: float) -> Line:
         gate = self._gates.setdefault((question.pacs, question.service_port), asyncio.Lock())
-        return Connection(self, gate, question, deadline)
+        return Line(self, gate, question, deadline)
 
     async def connect(self, vantage: str, address: IPAddress, port: int, deadline: float) -> PeerStream:
         """Without a gate. Raises ScopeError before anything is sent, and DialFailed."""
@@ -62,7 +62,7 @@ class Dialer:
             raise DialFailed(Rung.INCONCLUSIVE, f"vantage {vantage}: {error.what}") from error
 
 
-class Connection:
+class Line:
     """``async with``: at most one at a time through a gate, from all vantages together."""
 
     def __init__(self, dialer: Dialer, gate: asyncio.Lock, question: Question, deadline: float) -> None:
@@ -70,24 +70,44 @@ class Connection:
         self._gate = gate
         self._question = question
         self._deadline = deadline
+        #: The loop's time at which every conversation must have ended; known once the first connection is made.
+        self._until: float | None = None
+
+    async def __aenter__(self) -> Line:
+        await self._gate.acquire()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        self._gate.release()
+
+    def connect(self) -> Connection:
+        return Connection(self._open)
+
+    async def _open(self) -> PeerStream:
+        asked, loop = self._question, asyncio.get_running_loop()
+        seconds = self._deadline if self._until is None else max(0.0, self._until - loop.time())
+        stream = await self._dialer.connect(asked.vantage, asked.address, asked.port, seconds)
+        if self._until is None:
+            self._until = loop.time() + self._deadline
+        else:
+            stream.expire_in(self._until - loop.time())
+        return stream
+
+
+class Connection:
+    """``async with``: a stream that is aborted on every way out."""
+
+    def __init__(self, open_stream: Callable[[], Awaitable[PeerStream]]) -> None:
+        self._open = open_stream
         self._stream: PeerStream | None = None
 
     async def __aenter__(self) -> PeerStream:
-        asked = self._question
-        await self._gate.acquire()
-        try:
-            self._stream = await self._dialer.connect(asked.vantage, asked.address, asked.port, self._deadline)
-        except BaseException:
-            self._gate.release()
-            raise
+        self._stream = await self._open()
         return self._stream
 
     async def __aexit__(self, *exc_info: object) -> None:
         assert self._stream is not None
-        try:
-            await hang_up(self._stream)
-        finally:
-            self._gate.release()
+        await hang_up(self._stream)
 
 
 async def hang_up(stream: PeerStream) -> None:

@@ -44,7 +44,9 @@ class PeerStream(asyncio.Protocol):
         """From now on, all reads together have that long. The clock is the loop's, monotonic.
 
         What the loop finds readable in the turn in which the time is up is delivered before the timer fires.
+        Said again, it counts anew from then.
         """
+        self._stop_timer()
         self._timer = self._loop.call_later(seconds, self._fail, TimeoutError("no answer inside the deadline"))
 
     async def wait_closed(self) -> None:

@@ -108,13 +108,27 @@ def unused_port() -> int:
 
 
 class BadDial:
-    """A dial that fails as told."""
+    """A dial whose connections fail as told."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
 
     def __call__(self, question: Question, deadline: float) -> BadDial:  # noqa: ARG002  (a Dial's signature)
         return self
+
+    async def __aenter__(self) -> BadDial:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        pass
+
+    def connect(self) -> Unopened:
+        return Unopened(self.error)
+
+
+class Unopened:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     async def __aenter__(self) -> Stream:
         raise self.error
@@ -181,7 +195,7 @@ def almost_good(draw: st.DrawFn) -> bytes:
 
 
 class Canned:
-    """A stream of which all has come already; then the peer is gone."""
+    """A line whose one stream has all come already; then the peer is gone."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -196,6 +210,15 @@ class Canned:
         if len(self.data) < n:
             raise StreamEnded("the peer closed the connection")
         return await self.recv(n) if n else b""
+
+    def connect(self) -> Canned:
+        return self
+
+    async def __aenter__(self) -> Canned:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        pass
 
     def write(self, data: bytes) -> None:
         pass

@@ -149,7 +149,7 @@ def test_the_source_address_is_the_one_asked_for(source: str) -> None:
         async with serving(notes) as port:
             lookout = Lookout(site("127.0.0.1", here=LocalVia(source=ip_address(source))), ["here"])
             assert await lookout.open() == {}
-            async with lookout.dial(question(port), 1) as stream:
+            async with lookout.dial(question(port), 1) as line, line.connect() as stream:
                 assert await stream.exactly(3) == b"220"
             await lookout.aclose()
 
@@ -162,14 +162,14 @@ def test_ipv6() -> None:
         async with serving(greets, "::1") as port:
             lookout = Lookout(site("::1", here=HERE, v4=LocalVia(source=LOOPBACK)), ["here", "v4"])
             assert await lookout.open() == {}
-            async with lookout.dial(question(port, address="::1"), 1) as stream:
+            async with lookout.dial(question(port, address="::1"), 1) as line, line.connect() as stream:
                 assert await stream.exactly(3) == b"220"
             with pytest.raises(DialFailed) as failed:
-                async with lookout.dial(question(port, address="::1", vantage="v4"), 1):
+                async with lookout.dial(question(port, address="::1", vantage="v4"), 1) as line, line.connect():
                     pass
             assert failed.value.rung is Rung.INCONCLUSIVE
         with pytest.raises(DialFailed) as failed:
-            async with lookout.dial(question(port, address="::1"), 1):
+            async with lookout.dial(question(port, address="::1"), 1) as line, line.connect():
                 pass
         assert failed.value.rung is Rung.CLOSED
 
@@ -186,7 +186,7 @@ def test_a_source_address_of_somebody_else_is_said_at_the_opening() -> None:
         assert not (await lookout.canaries("elsewhere")).alive
         assert (await lookout.canaries("here")).detail == "no canaries"
         with pytest.raises(DialFailed) as failed:
-            async with lookout.dial(question(unused_port(), vantage="elsewhere"), 1):
+            async with lookout.dial(question(unused_port(), vantage="elsewhere"), 1) as line, line.connect():
                 pass
         assert failed.value.rung is Rung.INCONCLUSIVE
 
@@ -247,7 +247,7 @@ def test_an_address_outside_the_scope_is_never_dialled() -> None:
             await lookout.open()
             for _ in range(2):  # the gate is free again
                 with pytest.raises(ScopeError, match=r"127\.0\.0\.1"):
-                    async with lookout.dial(question(port), 1):
+                    async with lookout.dial(question(port), 1) as line, line.connect():
                         pass
             # a later connection of ours is accepted after any that was sent before it
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -271,7 +271,8 @@ def test_one_connection_at_a_time_to_one_service_from_all_vantages() -> None:
             open_now -= 1
 
     async def ask(lookout: Lookout, port: int, vantage: str, service_port: int) -> None:
-        async with lookout.dial(question(port, vantage=vantage, service_port=service_port), 2) as stream:
+        asked = question(port, vantage=vantage, service_port=service_port)
+        async with lookout.dial(asked, 2) as line, line.connect() as stream:
             await stream.exactly(3)
 
     async def main(*service_ports: int) -> None:
@@ -305,7 +306,7 @@ def test_a_cancelled_question_frees_the_gate_and_resets() -> None:
             entered = asyncio.Event()
 
             async def ask() -> None:
-                async with dialer(question(port), 30) as stream:
+                async with dialer(question(port), 30) as line, line.connect() as stream:
                     entered.set()
                     await stream.exactly(1)
 
@@ -316,7 +317,7 @@ def test_a_cancelled_question_frees_the_gate_and_resets() -> None:
             await asyncio.gather(first, second, return_exceptions=True)
             async with asyncio.timeout(1):
                 assert await ends.get() == "rst"
-                async with dialer(question(port), 1):
+                async with dialer(question(port), 1) as line, line.connect():
                     pass
                 assert await ends.get() == "rst"
 

@@ -55,7 +55,7 @@ def test_the_server_opens_the_connection(start_sshd: StartSshd, host: str) -> No
     async def main() -> None:
         async with serving(greets, host) as port, serving(is_silent) as canary:
             lookout = await opened(start_sshd().via, canaries=(("127.0.0.1", canary),))
-            async with lookout.dial(question(port, address=host), 1) as stream:
+            async with lookout.dial(question(port, address=host), 1) as line, line.connect() as stream:
                 assert await stream.exactly(5) == b"220 r"
                 with pytest.raises(TimeoutError):
                     await stream.exactly(100)
@@ -72,7 +72,7 @@ def test_the_peer_closes(start_sshd: StartSshd) -> None:
     async def main() -> None:
         async with serving(closes) as port:
             lookout = await opened(start_sshd().via)
-            async with lookout.dial(question(port), 1) as stream:
+            async with lookout.dial(question(port), 1) as line, line.connect() as stream:
                 with pytest.raises(StreamEnded):
                     await stream.exactly(1)
                 stream.write(b"too late")
@@ -87,7 +87,7 @@ def test_refused(start_sshd: StartSshd) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         with pytest.raises(DialFailed) as failed:
-            async with lookout.dial(question(port), 1):
+            async with lookout.dial(question(port), 1) as line, line.connect():
                 pass
         assert failed.value.rung is Rung.CLOSED
         await lookout.aclose()
@@ -113,7 +113,7 @@ def test_a_cancelled_open_leaves_no_silent_connection(start_sshd: StartSshd) -> 
                 os.kill(pid, signal.SIGSTOP)
 
             async def ask() -> None:
-                async with lookout.dial(question(port), 1):
+                async with lookout.dial(question(port), 1) as line, line.connect():
                     pass
 
             asking = asyncio.ensure_future(ask())
@@ -136,12 +136,12 @@ def test_a_lost_connection_is_inconclusive(start_sshd: StartSshd) -> None:
         async with serving(is_silent) as port:
             lookout = await opened(sshd.via)
             with pytest.raises(VantageError, match="lost"):
-                async with lookout.dial(question(port), 10) as stream:
+                async with lookout.dial(question(port), 10) as line, line.connect() as stream:
                     for pid in sshd.children():
                         os.kill(pid, signal.SIGKILL)
                     await stream.exactly(1)
             with pytest.raises(DialFailed) as failed:
-                async with lookout.dial(question(port), 1):
+                async with lookout.dial(question(port), 1) as line, line.connect():
                     pass
             assert failed.value.rung is Rung.INCONCLUSIVE
             assert isinstance(failed.value.__cause__, VantageError)
