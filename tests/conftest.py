@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,11 @@ from remediate.lab import real
 # How long one example takes says nothing on a busy machine; what must be fast is measured in benchmarks/.
 settings.register_profile("here", deadline=None)
 settings.load_profile("here")
+
+
+# What a shell starts in the background ignores Ctrl-C, and the programs that a test interrupts would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def needs_lab() -> None:
