@@ -77,10 +77,12 @@ class PushState(NamedTuple):
 
     ``armed``: provisional, and its timer runs. ``confirmed``. ``reverted``: by the timer, a rollback or a restart.
     ``unknown to it``: never made. ``stuck``: the device tried to take it back and could not.
+    ``down``: seconds for which loading it kept a service from answering; None where it does not say.
     """
 
     name: str
     seconds_left: float = 0
+    down: float | None = None
 
 
 ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "absent", "stuck"
