@@ -3,9 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server nftables iptables iproute2 conntrack procps
+PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light vsftpd
 
-.PHONY: demo test check format packages clean
+.PHONY: demo test check format fuzz packages clean
 
 test: $(READY) packages
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -19,6 +19,13 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+# Coverage-guided, for a minute; what it finds is kept in build/fuzz. FUZZ_ARGS=--planted: it must find something.
+fuzz: $(READY)
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,fuzz]'
+	mkdir -p build/fuzz
+	$(BIN)/python -m tests.fuzz.decoders -max_total_time=60 -runs=1000000 -timeout=10 -rss_limit_mb=1024 \
+	    -artifact_prefix=build/fuzz/ -print_final_stats=1 $(FUZZ_ARGS)
 
 format: $(READY)
 	$(BIN)/ruff format .

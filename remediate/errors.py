@@ -147,14 +147,34 @@ class RecordError(RemediateError):
     """The change record cannot be opened, written or verified."""
 
 
+class SignatureError(RemediateError):
+    """Something could not be signed, or a signature does not count."""
+
+
 class Locked(RemediateError):
     """Another change holds the device."""
 
     exit_status = EXIT_INCONCLUSIVE
 
 
+class OutsideWindow(RemediateError):
+    """The change window is closed, or closes too soon. Nothing was pushed."""
+
+    exit_status = EXIT_INCONCLUSIVE
+
+
+class NotApproved(RemediateError):
+    """The plan needs a second person's approval, and has none that counts. Nothing was asked or changed."""
+
+
 class CarePathBroken(RemediateError):
     """A peer was not served before anything was changed."""
+
+    exit_status = EXIT_EXPOSED
+
+
+class NotAsConfirmed(RemediateError):
+    """What an earlier wave confirmed is not so any more. It stays confirmed; nothing more is begun."""
 
     exit_status = EXIT_EXPOSED
 

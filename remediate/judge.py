@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
-from remediate.model.observation import CanaryReport, Observation, Question, Rung
+from remediate.model.observation import UNREACHED, CanaryReport, Observation, Question, Rung
 from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Verdict
 
 
@@ -69,17 +69,22 @@ def _finding(
     if rung is Rung.INCONCLUSIVE:
         return found(Outcome.UNKNOWN, observation.detail or "could not be asked")
     outside = expectation.purpose is Purpose.OUTSIDE_CLOSED
+    if rung is Rung.BUSY and not (outside and expectation.rungs <= UNREACHED):
+        # Where nothing at all may be reached, it is enough that something was.
+        return found(Outcome.UNKNOWN, "rejected for the moment (2/3/x): what can be done there is unknown")
     if outside and rung.reachable and rung not in expectation.rungs:
         return found(Outcome.UNMET, f"reachable: {rung}")  # getting through is evidence, whatever a canary says
     if not alive.get(vantage, False):
         return found(Outcome.UNKNOWN, f"vantage {vantage} is not known to see anything: a canary is silent")
+    if rung is Rung.TLS_CERTIFICATE_WANTED and rung not in expectation.rungs:
+        return found(Outcome.UNKNOWN, f"{observation.detail or rung}: what the peer can do with its own was not asked")
     if rung not in expectation.rungs:
         return found(Outcome.UNMET, f"{rung}{f' ({observation.detail})' if observation.detail else ''}")
     missing = expectation.negotiated - observation.negotiated
     if missing:
         return found(Outcome.UNMET, f"presentation context not accepted for {', '.join(sorted(missing))}")
     if outside and rung is Rung.FILTERED:
-        attributed = expectation.question in reached_before
+        attributed = expectation.attributable or expectation.question in reached_before
         return found(Outcome.MET, "" if attributed else "not attributed", attributed)
     return found(Outcome.MET)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,17 +17,33 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from remediate.errors import PlaybookError, UsageError
-from remediate.inventory import fields
+from remediate.inventory import fields, schedule
 from remediate.inventory.document import KeyPath, Node, Problems, Source, key_path, parse
 from remediate.model.base import Name, Value
+from remediate.model.window import Window
 
 SERIAL_RULE = 'a number of hosts (1 or more), a percentage ("1%" to "100%"), or a list of these'
+HOSTS_RULE = "a pattern such as  pacs  or  pacs-north,!pacs-south"
+SOAK_RULE = 'seconds, or a text such as "90s", "10m", "24h"; at most 336 hours'
 DURATION_RULE = 'seconds, or a text such as "90s", "5m", "1h30m"; from 1 second to 24 hours'
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 LONGEST = timedelta(hours=24)
 DEFAULT_REVERT_IN = timedelta(minutes=5)
 
-PLAY_KEYS = ("name", "hosts", "serial", "max_fail_percentage", "vars", "tasks")
+LONGEST_SOAK = timedelta(days=14)
+
+PLAY_KEYS = (
+    "name",
+    "hosts",
+    "first",
+    "serial",
+    "soak",
+    "max_fail_percentage",
+    "window",
+    "approval",
+    "vars",
+    "tasks",
+)
 TASK_KEYS = ("name", "apply", "verify")
 
 Serial = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^(100|[1-9][0-9]?)%$")]
@@ -50,13 +67,21 @@ class Play(Value):
     """``revert_in``: how long a device waits before it takes an unconfirmed change back.
 
     ``vantages``: from where its verify task looks; a play without one is looked at from all of them.
-    ``max_fail_percentage``: of the hosts of a wave, 0 to 100; more failures end the play.
+    ``first``: a pattern; what it selects of ``hosts`` is a wave of its own, before all others.
+    ``soak``: how long a confirmed wave is left alone before the next one begins.
+    ``max_fail_percentage``: of the play's hosts, 0 to 100; more failures end the change.
+    ``allowed_signers``: an absolute path; the people who may approve (ssh-keygen(1), ALLOWED SIGNERS). None: no
+    approval is asked for.
     ``vars``: the user's own; JSON values only. Kept, and read by nothing of ours.
     """
 
     name: str
     hosts: str
+    first: str | None = None
     serial: Annotated[tuple[Serial, ...], Field(min_length=1)] = ("100%",)
+    soak: timedelta = timedelta(0)
+    window: Window | None = None
+    allowed_signers: str | None = None
     max_fail_percentage: Annotated[float, Field(ge=0, le=100)] = 0
     revert_in: timedelta = DEFAULT_REVERT_IN
     vars: dict[str, Any] = {}
@@ -101,7 +126,8 @@ def load(
     problems = Problems()
     given = _extra_vars(extra_vars or {}, problems)
     root = parse(data, Source(path.name, problems, _place))
-    plays = _plays(root, given, controls, vantages) if root is not None else []
+    read = _Reader(given, controls, vantages, Path(path).expanduser().absolute().parent)
+    plays = _plays(root, read) if root is not None else []
     if problems:
         lines = problems.lines()
         count = "one problem" if len(lines) == 1 else f"{len(lines)} problems"
@@ -143,14 +169,18 @@ def waves(hosts: Sequence[str], serial: int | str | Sequence[int | str]) -> list
 
 
 def _duration(value: object) -> timedelta | None:
+    found = _span(value)
+    return found if found is not None and timedelta(seconds=1) <= found <= LONGEST else None
+
+
+def _span(value: object) -> timedelta | None:
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     match = re.fullmatch(r"(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?(?:([0-9]{1,6})s?)?", str(value), re.ASCII)
-    if match is None:
+    if match is None or not str(value):
         return None
     hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    found = timedelta(hours=hours, minutes=minutes, seconds=seconds)
-    return found if timedelta(seconds=1) <= found <= LONGEST else None
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _is_serial(value: object) -> bool:
@@ -194,38 +224,58 @@ def _misspelt_variable(key: str) -> str:
     return "; did you mean revert_in?" if near and key != "revert_in" else ""
 
 
-def _plays(
-    root: Node, given: dict[str, Any], controls: Collection[str] | None, vantages: Collection[str] | None
-) -> list[Play | None]:
+@dataclass(frozen=True)
+class _Reader:
+    """``given``: the variables of the command line; ``base``: what relative paths start from."""
+
+    given: dict[str, Any]
+    controls: Collection[str] | None
+    vantages: Collection[str] | None
+    base: Path
+
+
+def _plays(root: Node, read: _Reader) -> list[Play | None]:
     if root.raw is None or root.raw == []:
         root.problem("no play is in it; allowed: at least one, such as  - name: ...")
         return []
-    return [_play(node, given, controls, vantages) for node in root.items("a list of plays") or []]
+    return [_play(node, read) for node in root.items("a list of plays") or []]
 
 
-def _play(
-    node: Node, given: dict[str, Any], controls: Collection[str] | None, vantages: Collection[str] | None
-) -> Play | None:
+def _play(node: Node, read: _Reader) -> Play | None:
     keys = node.mapping(PLAY_KEYS, required=("name", "hosts", "tasks"))
     if keys is None:
         return None
-    name = keys["name"].string() if "name" in keys else None
-    hosts = keys["hosts"].string("a pattern such as  pacs  or  pacs-north,!pacs-south") if "hosts" in keys else None
-    serial = _serial(keys["serial"]) if "serial" in keys else ("100%",)
-    most = _percentage(keys["max_fail_percentage"]) if "max_fail_percentage" in keys else 0.0
-    variables, revert_in = _vars(keys.get("vars"), given)
-    tasks = _tasks(keys["tasks"], controls, vantages) if "tasks" in keys else ()
-    if name is None or hosts is None or not serial or most is None or not tasks:
+    found: dict[str, Any] = {
+        "name": keys["name"].string() if "name" in keys else None,
+        "hosts": keys["hosts"].string(HOSTS_RULE) if "hosts" in keys else None,
+        "tasks": _tasks(keys["tasks"], read.controls, read.vantages) if "tasks" in keys else (),
+    }
+    optional: dict[str, tuple[str, Callable[[Node], Any]]] = {
+        "first": ("first", lambda one: one.string(HOSTS_RULE)),
+        "serial": ("serial", _serial),
+        "soak": ("soak", _soak),
+        "max_fail_percentage": ("max_fail_percentage", _percentage),
+        "window": ("window", schedule.window),
+        "approval": ("allowed_signers", lambda one: _approval(one, read.base)),
+    }
+    found |= {field: reader(keys[key]) for key, (field, reader) in optional.items() if key in keys}
+    found["vars"], found["revert_in"] = _vars(keys.get("vars"), read.given)
+    if any(found[field] is None for field in found) or not found["tasks"] or not found.get("serial", True):
         return None
-    return Play(
-        name=name,
-        hosts=hosts,
-        serial=serial,
-        max_fail_percentage=most,
-        revert_in=revert_in,
-        vars=variables,
-        tasks=tasks,
-    )
+    return Play(**found)
+
+
+def _soak(node: Node) -> timedelta | None:
+    found = _span(node.raw)
+    if found is None or not timedelta(0) <= found <= LONGEST_SOAK:
+        node.wrong(SOAK_RULE)
+        return None
+    return found
+
+
+def _approval(node: Node, base: Path) -> str | None:
+    keys = node.mapping(("allowed_signers",), required=("allowed_signers",))
+    return fields.path(keys["allowed_signers"], base) if keys else None
 
 
 def _serial(node: Node) -> tuple[int | str, ...]:

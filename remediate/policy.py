@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 
 from remediate.model.base import Value
@@ -15,6 +15,9 @@ PROBE_AE_TITLE = "RMD_PROBE"
 
 #: What the outside may see of a closed service, unless a control says that more is left to it.
 CLOSED: frozenset[Rung] = UNREACHED
+#: By kind of service, the rungs that are left to the outside.
+Outside = Mapping[ServiceKind, frozenset[Rung]]
+ALL_CLOSED: Outside = dict.fromkeys(ServiceKind, CLOSED)
 
 _ASSOCIATED = frozenset(
     {
@@ -28,7 +31,17 @@ _ASSOCIATED = frozenset(
 )
 _SERVED: dict[Role, frozenset[Rung]] = {
     Role.QUERY: frozenset({Rung.QUERY_ANSWERED, Rung.DATA_RETURNED}),
-    Role.WEB: frozenset({Rung.HTTP_ANSWERED, Rung.HTTP_GUARDED}),
+    Role.WEB: frozenset({Rung.HTTP_ANSWERED, Rung.HTTP_GUARDED, Rung.DATA_RETURNED}),
+}
+#: What an accepted presentation context leaves open: Orthanc accepts one for what it then aborts.
+_MAY_REFUSE = "the archive may still refuse it"
+_WAY_BACK = "the association back to the peer is simulated only"
+_NEGOTIATED_ONLY: dict[Role, str] = {
+    Role.STORE: _MAY_REFUSE,
+    Role.RETRIEVE: _WAY_BACK,
+    Role.MWL: _MAY_REFUSE,
+    Role.MPPS: _MAY_REFUSE,
+    Role.STGCMT: _WAY_BACK,
 }
 #: Services whose care path can be asked for today; the others of a PACS are named as not asked.
 _ASKED_FROM_INSIDE = frozenset({ServiceKind.DICOM, ServiceKind.DICOMWEB, ServiceKind.WEB})
@@ -41,9 +54,10 @@ class Expected(Value):
     not_asked: tuple[str, ...]
 
 
-def expectations(pacs: Pacs, vantages: Iterable[Vantage], outside: frozenset[Rung] = CLOSED) -> Expected:
+def expectations(pacs: Pacs, vantages: Iterable[Vantage], outside: Outside = ALL_CLOSED) -> Expected:
     """What every vantage must see of one PACS: outside closed, its peers still served.
 
+    ``outside``: what the outside may see; of a kind of service that is not in it, nothing is expected there.
     A peer's AE title is used only from the vantage that stands in that peer's place. From an inside vantage that
     is nobody's place, the PACS must merely be reachable (grade ``same segment``).
     """
@@ -61,8 +75,21 @@ def expectations(pacs: Pacs, vantages: Iterable[Vantage], outside: frozenset[Run
                     made += _served(pacs, vantage, peer)
     if not any(e.purpose is Purpose.OUTSIDE_CLOSED for e in made):
         not_asked.append("the outside: no outside address, or no outside vantage")
+    not_asked += [
+        f"{service.kind} on port {service.port}: no control of this play concerns it; the outside may reach it"
+        for service in pacs.services
+        if service.kind not in outside
+    ]
     not_asked += _left_out(pacs, vantages)
     return Expected(expectations=tuple(dict.fromkeys(made)), not_asked=tuple(not_asked))
+
+
+def counting(expectation: Expectation) -> Expectation:
+    """The same, and the archive may be asked how much it holds; from outside never."""
+    question = expectation.question
+    if expectation.purpose is not Purpose.CARE_PATH or not question.kind.is_web:
+        return expectation
+    return expectation.model_copy(update={"question": question.model_copy(update={"count": True})})
 
 
 def _question(pacs: Pacs, vantage: Vantage, where: Published, service: Service, calling: str | None) -> Question:
@@ -75,14 +102,17 @@ def _question(pacs: Pacs, vantage: Vantage, where: Published, service: Service, 
         port=where.port_of(service),
         service_port=service.port,
         calling_ae_title=calling if dicom else None,
-        called_ae_title=pacs.ae_title if dicom else None,
+        called_ae_title=pacs.ae_title if dicom or service.kind.is_web else None,  # in dcm4chee's paths
     )
 
 
-def _closed(pacs: Pacs, vantage: Vantage, rungs: frozenset[Rung]) -> Iterator[Expectation]:
+def _closed(pacs: Pacs, vantage: Vantage, outside: Outside) -> Iterator[Expectation]:
     for where, service in product(pacs.addresses.outside, pacs.services):
+        if (rungs := outside.get(service.kind)) is None:
+            continue
         question = _question(pacs, vantage, where, service, PROBE_AE_TITLE)
-        yield Expectation(question=question, purpose=Purpose.OUTSIDE_CLOSED, rungs=rungs)
+        attributable = any(c.port == question.port and c.behind in pacs.protected_by for c in vantage.canaries)
+        yield Expectation(question=question, purpose=Purpose.OUTSIDE_CLOSED, rungs=rungs, attributable=attributable)
 
 
 def _reachable(pacs: Pacs, vantage: Vantage) -> Iterator[Expectation]:
@@ -94,7 +124,7 @@ def _reachable(pacs: Pacs, vantage: Vantage) -> Iterator[Expectation]:
 
 def _served(pacs: Pacs, vantage: Vantage, peer: Peer) -> Iterator[Expectation]:
     for where, service in product(pacs.addresses.seen_from(Zone.INSIDE), pacs.services):
-        if where.address.version != peer.source.version or service.kind not in _ASKED_FROM_INSIDE:
+        if where.address.version != peer.source.version or not _asked_from(vantage, pacs, service):
             continue
         for role in peer.roles:
             if not service.serves(role):
@@ -109,6 +139,15 @@ def _served(pacs: Pacs, vantage: Vantage, peer: Peer) -> Iterator[Expectation]:
             )
 
 
+def _asked_from(vantage: Vantage, pacs: Pacs, service: Service) -> bool:
+    """Whether a peer's care path through that service is asked for. Inside TLS, where the archive speaks plain DICOM
+    besides, only with the peer's certificate: who uses the plain port need not be served inside TLS.
+    """
+    if service.kind is ServiceKind.DICOM_TLS:
+        return vantage.client_certificate is not None or all(s.kind is not ServiceKind.DICOM for s in pacs.services)
+    return service.kind in _ASKED_FROM_INSIDE
+
+
 def _left_out(pacs: Pacs, vantages: tuple[Vantage, ...]) -> Iterator[str]:
     places = {v.peer for v in vantages if v.zone is Zone.INSIDE}
     for peer in pacs.access.peers:
@@ -117,13 +156,12 @@ def _left_out(pacs: Pacs, vantages: tuple[Vantage, ...]) -> Iterator[str]:
             continue
         if Role.HL7 in peer.roles:
             yield f"peer {peer.name}: role hl7 has no probe"
-        if Role.RETRIEVE in peer.roles:
-            yield (
-                f"peer {peer.name}: retrieve is negotiated, never exercised; "
-                "the association back to the peer is simulated only"
-            )
+        for role in peer.roles:
+            if role in _NEGOTIATED_ONLY:
+                yield f"peer {peer.name}: {role} is negotiated, never exercised; {_NEGOTIATED_ONLY[role]}"
     for destination in pacs.access.destinations:
         yield f"destination {destination.name}: opened by the PACS itself; simulated only"
+    inside = [v for v in vantages if v.zone is Zone.INSIDE]
     for service in pacs.services:
-        if service.kind not in _ASKED_FROM_INSIDE:
+        if service.kind not in _ASKED_FROM_INSIDE and not any(_asked_from(v, pacs, service) for v in inside):
             yield f"{service.kind} on port {service.port}: not asked from inside"

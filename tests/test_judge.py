@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from remediate.judge import judge
 from remediate.model.observation import UNREACHED, Observation, Rung
-from remediate.model.site import Role
+from remediate.model.site import Role, ServiceKind
 from remediate.model.verdict import Expectation, Judgement, Outcome, Purpose, Verdict
 from remediate.policy import expectations
 from tests.factories import CLINIC, INTERNET, NOON, canary, pacs, seen
@@ -25,6 +25,8 @@ def answer(expectation: Expectation, outside: Rung = Rung.FILTERED, after: float
 
 
 GOOD = {e.question: answer(e) for e in EXPECTED}
+#: Not asked, rejected for the moment, and asked without the peer's certificate.
+UNSAID = (Rung.INCONCLUSIVE, Rung.BUSY, Rung.TLS_CERTIFICATE_WANTED)
 ALIVE = [canary("internet"), canary("clinic"), canary("internet"), canary("clinic")]
 
 
@@ -44,12 +46,26 @@ def test_anything_that_gets_through_from_outside_is_exposed_even_with_a_dead_can
 
 
 @pytest.mark.parametrize(
-    "rung", [r for r in Rung if r not in (Rung.QUERY_ANSWERED, Rung.DATA_RETURNED, Rung.INCONCLUSIVE)]
+    "rung", [r for r in Rung if r not in (Rung.QUERY_ANSWERED, Rung.DATA_RETURNED) and r not in UNSAID]
 )
 def test_a_peer_that_may_query_and_cannot_is_a_broken_care_path(rung: Rung) -> None:
     dicom = next(e.question for e in EXPECTED if e.role is Role.QUERY)
     wrong = {**GOOD, dicom: seen(dicom, rung, after=1, negotiated=ROLES)}
     assert verdict(list(wrong.values())).verdict is Verdict.CARE_PATH_BROKEN
+
+
+@pytest.mark.parametrize("rung", UNSAID)
+def test_what_says_nothing_of_what_a_peer_can_do(rung: Rung) -> None:
+    dicom = next(e.question for e in EXPECTED if e.role is Role.QUERY)
+    judged = verdict(list({**GOOD, dicom: seen(dicom, rung, after=1)}.values()))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_transient_rejection_outside_is_exposure_only_where_nothing_may_be_reached() -> None:
+    busy = {e.question: answer(e, Rung.BUSY) for e in EXPECTED}
+    assert verdict(list(busy.values())).verdict is Verdict.EXPOSED
+    left = expectations(pacs(), [INTERNET, CLINIC], {ServiceKind.DICOM: UNREACHED | {Rung.REJECTED}}).expectations
+    assert judge("pacs-north", left, busy.values(), ALIVE).verdict is Verdict.INCONCLUSIVE
 
 
 @pytest.mark.parametrize("role", [Role.STORE, Role.RETRIEVE])

@@ -7,7 +7,17 @@ from ipaddress import ip_address
 import pytest
 
 from remediate.model.observation import Rung
-from remediate.model.site import Access, Addresses, Published, Role, Service, ServiceKind, Vantage, Zone
+from remediate.model.site import (
+    Access,
+    Addresses,
+    ClientCertificate,
+    Published,
+    Role,
+    Service,
+    ServiceKind,
+    Vantage,
+    Zone,
+)
 from remediate.model.verdict import Expectation, Grade, Purpose
 from remediate.policy import PROBE_AE_TITLE, expectations
 from tests.factories import CLINIC, CT, INTERNET, READERS, pacs
@@ -65,6 +75,35 @@ def test_what_is_not_asked_is_named() -> None:
     assert "ct-1: role hl7" in text
     assert "readers (query): no vantage stands there; simulated only" in text
     assert "ftp on port 21" in text
+
+
+@pytest.mark.parametrize("role", [role for role in Role if role.is_dicom])
+def test_a_role_that_is_only_negotiated_is_not_called_proved(role: Role) -> None:
+    peer = CT.model_copy(update={"roles": (role,)})
+    found = expectations(pacs(access=Access(peers=(peer,))), [CLINIC]).not_asked
+    named = [text for text in found if f"peer ct-1: {role} is negotiated, never exercised; " in text]
+    assert len(named) == (role is not Role.QUERY)
+    if role in (Role.RETRIEVE, Role.STGCMT):
+        assert "back to the peer" in named[0]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "certificate", "asked"),
+    [
+        ({ServiceKind.DICOM, ServiceKind.DICOM_TLS}, True, True),
+        ({ServiceKind.DICOM, ServiceKind.DICOM_TLS}, False, False),
+        ({ServiceKind.DICOM_TLS}, False, True),
+    ],
+)
+def test_a_peer_is_asked_inside_tls_where_it_must_be_served_there(
+    kinds: set[ServiceKind], certificate: bool, asked: bool
+) -> None:
+    shown = ClientCertificate(certificate="/made-up/ct-1.pem") if certificate else None
+    clinic = CLINIC.model_copy(update={"client_certificate": shown})
+    services = tuple(Service(kind=kind, port=100 + len(kind)) for kind in sorted(kinds))
+    found = expectations(pacs(services=services), [clinic])
+    assert (ServiceKind.DICOM_TLS in {e.question.kind for e in found.expectations}) == asked
+    assert any("dicom_tls on port 109: not asked from inside" in text for text in found.not_asked) != asked
 
 
 def test_a_peer_is_not_asked_to_use_the_other_ip_version() -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from nornir.core import Nornir
 
 from remediate import errors, platforms, runner, tasks
-from remediate.change import guarding
-from remediate.change.devices import Means, Progress
+from remediate.change import approval as approvals
+from remediate.change import between, guarding
+from remediate.change.approval import Approval, Hand
+from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
 from remediate.change.gates import baseline_of
 from remediate.change.looking import PATIENCE, raise_first
-from remediate.change.machine import CLOSED, IN_FLIGHT, Step
+from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.watch import Stopwatch, Watch
 from remediate.change.wave import WaveRun
 from remediate.inventory import Loaded
@@ -31,7 +33,7 @@ from remediate.runner import Cancellation, LoopRunner
 
 @dataclass
 class Desk:
-    """Everything that a change is run with; made once per command."""
+    """Everything that a change is run with; made once per command. ``now``: what windows are held against."""
 
     loaded: Loaded
     nornir: Nornir
@@ -43,6 +45,7 @@ class Desk:
     clock: Stopwatch
     armed: dict[str, datetime] = field(default_factory=dict)
     patience: float = PATIENCE
+    now: Callable[[], datetime] = utc_now
 
 
 @contextmanager
@@ -54,7 +57,7 @@ def desk(
     ``clock``: one that has run since the command began, planning included.
     """
     cancellation = Cancellation()
-    loop = LoopRunner(num_workers=forks, deadline=_DEVICE_DEADLINE, cancellation=cancellation)
+    loop = LoopRunner(num_workers=forks, deadline=DEVICE_DEADLINE, cancellation=cancellation)
     nornir = tasks.framework(loaded.nornir, loaded.site, loop)
     steady = nornir.with_runner(loop.with_cancellation(Cancellation()))
     try:
@@ -64,14 +67,22 @@ def desk(
         loop.close()
 
 
-#: Seconds for any one step on one device, connecting included.
-_DEVICE_DEADLINE = 120.0
+def run(
+    plan: Plan,
+    desk: Desk,
+    *,
+    operator: str | None = None,
+    approval: Approval | None = None,
+    hand: Hand | None = None,
+    undo: Renderer | None = None,
+) -> Outcome:
+    """The whole loop. Every step is in the record, durably, before it is done.
 
-
-def run(plan: Plan, desk: Desk, *, operator: str | None = None) -> Outcome:
-    """The whole loop. Every step is in the record, durably, before it is done."""
+    ``undo``: if a wave fails, also what earlier waves confirmed is taken back, by a change of its own.
+    """
     change = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     _check_site(plan, desk)
+    signed = approvals.check(plan, approval, hand, change) if plan.needs_approval else None
     desk.record.acquire(_devices(plan.waves), change)
     journal = desk.record.begin(
         change,
@@ -81,12 +92,31 @@ def run(plan: Plan, desk: Desk, *, operator: str | None = None) -> Outcome:
             "operator": operator or _operator(),
             "host": socket.gethostname(),
             "scope": "not reachable from the vantages named, at the times recorded; what was not asked is in the plan",
+            **({"emergency": plan.emergency} if plan.emergency else {}),
         },
     )
-    return _waves(desk, _means(desk, journal), {}, list(plan.waves))
+    progress = {wave.number: Progress() for wave in plan.waves}
+    if signed is not None:
+        states = {number: advance(at.state, Step.APPROVED) for number, at in progress.items()}
+        journal.append(Step.APPROVED, signed)
+        for number, state in states.items():
+            progress[number].state = state
+    done = _waves(desk, _means(desk, journal, plan), plan, progress, list(plan.waves), hand)
+    return _undone(done, desk, undo, operator) if undo and done.failed and done.stays else done
 
 
-def resume(change: str, desk: Desk) -> Outcome:
+def _undone(done: Outcome, desk: Desk, renderer: Renderer, operator: str | None) -> Outcome:
+    """What was confirmed before a wave failed is taken back too."""
+    if any(wave.state is State.NEEDS_HANDS for wave in done.waves):
+        desk.watch.note("the confirmed waves are not taken back while a device needs hands")
+        return done
+    desk.watch.alarm(f"taking back what was confirmed before: {', '.join(done.stays)}")
+    back = run(taking_back(done.change, desk, renderer), desk, operator=operator)
+    status = worst(done.exit_status, back.exit_status, errors.EXIT_ROLLED_BACK)
+    return done.model_copy(update={"rollback": back, "exit_status": status, "waits": desk.clock.read()})
+
+
+def resume(change: str, desk: Desk, *, hand: Hand | None = None) -> Outcome:
     """Go on after a crash: what is in flight is finished or taken back, then the waves that had not begun."""
     journal = desk.record.journal(change)
     plan, progress = replay(list(journal))
@@ -96,12 +126,15 @@ def resume(change: str, desk: Desk) -> Outcome:
     desk.record.acquire(_devices(plan.waves), change, takeover=True)
     journal.append("resumed", {"operator": _operator(), "host": socket.gethostname()})
     open_waves = [w for w in plan.waves if progress[w.number].state not in CLOSED]
-    ended = [w for w in plan.waves if progress[w.number].state is State.ROLLED_BACK]
-    if ended:
+    ended = {progress[w.number].state for w in plan.waves}
+    if between.spent(plan, progress):
         open_waves = [w for w in open_waves if progress[w.number].state in IN_FLIGHT]
-    return _waves(
-        desk, _means(desk, journal), progress, open_waves, errors.EXIT_ROLLED_BACK if ended else errors.EXIT_OK
-    )
+    status = errors.EXIT_OK
+    if State.STOPPED in ended:
+        status = errors.EXIT_INCONCLUSIVE
+    if State.ROLLED_BACK in ended:
+        status = errors.EXIT_ROLLED_BACK
+    return _waves(desk, _means(desk, journal, plan), plan, progress, open_waves, hand, status)
 
 
 def unfinished(record: Record) -> list[str]:
@@ -120,12 +153,18 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
         if "plan" in entry.data:
             plan = _plan_of(entry)
             progress = {wave.number: Progress() for wave in plan.waves}
+        if entry.kind == Step.APPROVED:
+            for at in progress.values():
+                at.state = advance(at.state, Step.APPROVED)
+        if entry.kind == "soaked":
+            progress[entry.data["after_wave"]].soaked = True
         if plan is None or "wave" not in entry.data:
             continue
         at = progress[entry.data["wave"]]
         if "state" in entry.data:
             at.state = State(entry.data["state"])
             at.unsaved = bool(entry.data.get("unsaved"))
+            at.closed_at = entry.at if at.state in CLOSED else None
         if entry.kind == Step.BASELINE:
             wave = next(w for w in plan.waves if w.number == entry.data["wave"])
             at.before = baseline_of(wave, entry.data)
@@ -163,7 +202,8 @@ def _check_site(plan: Plan, desk: Desk) -> None:
 
 
 def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
-    """The plan that undoes a confirmed change, made on what the devices run today.
+    """The plan that undoes a confirmed change, made on what the devices run today. It may be run at any time, by one
+    person alone: a care path may be at stake.
 
     Undone is what is ours by name. Raises DriftError where a section is no longer what the change left.
     """
@@ -197,10 +237,20 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
             back = [Section(name=s.name, intent=s.intent, rules=s.previous, previous=s.rules) for s in done.sections]
             candidates.append(guarding.candidate(device, back, running[done.device], renderer))
         waves.append(
-            wave.model_copy(update={"number": number, "candidates": tuple(candidates), "in_place": {}, "reopens": True})
+            wave.model_copy(
+                update={
+                    "number": number,
+                    "candidates": tuple(candidates),
+                    "in_place": {},
+                    "reopens": True,
+                    "window": None,
+                    "soak": timedelta(0),
+                }
+            )
         )
     inputs = {**plan.inputs, "takes back": change}
-    return plan.model_copy(update={"waves": tuple(waves), "inputs": inputs, "warnings": ()})
+    free = {"warnings": (), "allowed_signers": (), "emergency": ""}
+    return plan.model_copy(update={"waves": tuple(waves), "inputs": inputs, **free})
 
 
 def _devices(waves: Iterable[Wave]) -> list[str]:
@@ -208,18 +258,32 @@ def _devices(waves: Iterable[Wave]) -> list[str]:
 
 
 def _waves(
-    desk: Desk, means: Means, progress: dict[int, Progress], waves: list[Wave], status: int = errors.EXIT_OK
+    desk: Desk,
+    means: Means,
+    plan: Plan,
+    progress: dict[int, Progress],
+    waves: list[Wave],
+    hand: Hand | None,
+    status: int = errors.EXIT_OK,
 ) -> Outcome:
     """``status``: what waves that ended earlier leave to be said."""
     change = means.journal.change
     outcomes: list[WaveOutcome] = []
+    failed = status != errors.EXIT_OK
     reason = ""
     finished = False
     try:
         for wave in waves:
-            at = progress.get(wave.number)
-            made = WaveRun(wave, means, at)
-            state = made.take_up() if at else made.run()
+            if progress[wave.number].state not in IN_FLIGHT:
+                try:
+                    between.soak(plan, progress, means)
+                except (errors.Interrupted, errors.Inconclusive, errors.NotAsConfirmed) as error:
+                    failed = failed or not isinstance(error, errors.Interrupted)
+                    status, reason = worst(status, error.exit_status), reason or str(error)
+                    _not_begun(means, progress, waves)
+                    break
+            made = WaveRun(wave, means, progress[wave.number])
+            state = made.take_up()
             outcomes.append(
                 WaveOutcome(
                     number=wave.number,
@@ -231,19 +295,49 @@ def _waves(
             )
             status = worst(status, _status(state, made))
             reason = reason or str(made.reason or "")
-            # a wave fails as a whole, so all of its hosts have failed
-            failed = state in (State.STOPPED, State.ROLLED_BACK) and wave.max_fail_percentage < 100
-            if failed or state is State.NEEDS_HANDS or desk.cancellation.requested:
-                left = [w.number for w in waves if w.number > wave.number]
-                if left:
-                    means.watch.note(f"wave {', '.join(map(str, left))} not begun")
+            # Neither the operator's will nor the hour is a failure of what was done before.
+            halted = isinstance(made.reason, errors.Interrupted | errors.OutsideWindow | errors.NotApproved)
+            failed = failed or (state in (State.STOPPED, State.ROLLED_BACK, State.NEEDS_HANDS) and not halted)
+            over = between.spent(plan, progress) or state is State.NEEDS_HANDS
+            if over or halted or desk.cancellation.requested:
+                _not_begun(means, progress, waves)
                 break
         finished = all(outcome.state in CLOSED for outcome in outcomes)
+        stays = between.stays(plan, progress) if status != errors.EXIT_OK else ()
+        if stays:
+            means.watch.note(f"still confirmed: {', '.join(stays)}")
     finally:
         if finished:
-            means.journal.append(ENDED, {"exit_status": status, "reason": reason})
+            if hand is not None and plan.allowed_signers:
+                _close(plan, hand, means)
+            means.journal.append(
+                ENDED, {"exit_status": status, "reason": reason, **({"stays": list(stays)} if stays else {})}
+            )
             desk.record.release(change)
-    return Outcome(change=change, exit_status=status, waves=tuple(outcomes), waits=desk.clock.read(), reason=reason)
+    return Outcome(
+        change=change,
+        exit_status=status,
+        waves=tuple(outcomes),
+        waits=desk.clock.read(),
+        reason=reason,
+        stays=stays,
+        failed=failed,
+        emergency=plan.emergency,
+    )
+
+
+def _not_begun(means: Means, progress: dict[int, Progress], waves: list[Wave]) -> None:
+    left = [w.number for w in waves if progress[w.number].state in (State.PLANNED, State.APPROVED)]
+    if left:
+        means.watch.note(f"wave {', '.join(map(str, left))} not begun")
+
+
+def _close(plan: Plan, hand: Hand, means: Means) -> None:
+    """The change is over, whether this can be signed or not."""
+    try:
+        means.journal.append("closed", approvals.close(plan, hand, list(means.journal)[-1]))
+    except errors.SignatureError as error:
+        means.watch.note(f"the end of the change is not signed: {error.what}")
 
 
 def _status(state: State, made: WaveRun) -> int:
@@ -288,7 +382,7 @@ def worst(*statuses: int) -> int:
     return min(statuses, key=order.index)
 
 
-def _means(desk: Desk, journal: Journal) -> Means:
+def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:
     return Means(
         site=desk.loaded.site,
         nornir=desk.nornir,
@@ -300,6 +394,8 @@ def _means(desk: Desk, journal: Journal) -> Means:
         cancellation=desk.cancellation,
         armed=desk.armed,
         patience=desk.patience,
+        now=desk.now,
+        needs_approval=plan.needs_approval,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from nornir.core import Nornir
@@ -20,8 +20,14 @@ from remediate.model.change import Journal, State, Token, Wave
 from remediate.model.site import Site
 from remediate.runner import Cancellation, LoopRunner
 
+#: Seconds for any one step on one device, connecting included.
+DEVICE_DEADLINE = 120.0
 #: Seconds beyond the timer's end until a device must have taken a change back by itself.
-_TIMER_SLACK = 15.0
+TIMER_SLACK = 15.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass
@@ -29,6 +35,7 @@ class Means:
     """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
 
     ``patience``: seconds for which a care path that does not answer yet is asked again.
+    ``now``: what windows are held against. ``needs_approval``: no wave goes on from *planned*.
     ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
     """
 
@@ -42,11 +49,16 @@ class Means:
     cancellation: Cancellation
     armed: dict[str, datetime]
     patience: float = PATIENCE
+    now: Callable[[], datetime] = utc_now
+    needs_approval: bool = False
 
 
 @dataclass
 class Progress:
-    """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot."""
+    """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot.
+
+    ``closed_at``: when it came to its end. ``soaked``: it was left alone since for its time, and looked at again.
+    """
 
     state: State = State.PLANNED
     tokens: dict[str, Token] = field(default_factory=dict)
@@ -54,6 +66,8 @@ class Progress:
     running: dict[str, str] = field(default_factory=dict)
     pushed_at: datetime | None = None
     unsaved: bool = False
+    closed_at: datetime | None = None
+    soaked: bool = False
 
 
 class Devices:
@@ -118,7 +132,7 @@ class Devices:
             self._undo_now(name)
             return
         except (DeviceError, Inconclusive) as error:
-            left = max(0.0, self.time_left()) + _TIMER_SLACK
+            left = max(0.0, self.time_left()) + TIMER_SLACK
             self.means.watch.note(f"{name}: {error.what}; its own timer ends within {left:.0f} s")
         ends = time.monotonic() + left
         with self.means.clock.waiting_for_timer():

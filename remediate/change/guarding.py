@@ -8,19 +8,29 @@ from difflib import unified_diff
 from remediate import platforms
 from remediate.errors import DriftError, PlanError, Unprovable
 from remediate.model.base import canonical, sha256
-from remediate.model.change import Candidate, Section
-from remediate.model.rule import Intent, Rule
+from remediate.model.change import Candidate, Items, Section
+from remediate.model.rule import CallerIntent, Intent
 from remediate.model.site import Device
 from remediate.platforms import FilterState
 from remediate.render import Renderer
 
-Printed = Mapping[str, tuple[Rule, ...] | None]
+Printed = Mapping[str, Items | None]
 
 
-def sections(device: Device, intents: Iterable[Intent], running: str) -> list[Section]:
-    """What the intents want there, beside what stands there now."""
+def sections(device: Device, intents: Sequence[Intent | CallerIntent], running: str) -> list[Section]:
+    """What the intents want there, beside what stands there now.
+
+    Raises PlanError where they would lock somebody out.
+    """
     spec = platforms.platform(device.platform)
-    now = spec.read(device, running).sections
+    state = spec.read(device, running)
+    if wrong := spec.objections(state, intents):
+        raise PlanError(
+            "this would lock somebody out:" + "".join(f"\n  - {one}" for one in wrong),
+            where=device.name,
+            next="mend that on the device or in the inventory, then plan again",
+        )
+    now = state.sections
     return [Section(name=i.section, intent=i, rules=spec.expressed(i), previous=now.get(i.section)) for i in intents]
 
 
@@ -35,7 +45,8 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
     text = _printed(device, wanted, {s.name: s.rules for s in wanted}, before, renderer)
     after = _simulated(device, before, text)
     _check(device, after, {s.name: s.rules for s in wanted}, "does not print the entries as it was given them")
-    closing = [s.intent for s in wanted if s.rules is not None]
+    # Where a change is taken back, the entries of before are no intent's, and nothing is meant but they themselves.
+    closing = [s.intent for s in wanted if s.rules is not None and s.rules == spec.expressed(s.intent)]
     if after.foreign != before.foreign:
         raise PlanError(
             "the rendered text changes something that is not ours", where=device.name, next="mend the template"
@@ -58,7 +69,7 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
         text=text,
         inverse=inverse,
         base=_base(before, wanted),
-        diff=_diff(device, wanted, before, text, renderer),
+        diff=_diff(device, wanted, before, after, text, renderer),
     )
 
 
@@ -156,8 +167,20 @@ def _base(state: FilterState, touched: Iterable[Section]) -> str:
     return sha256(state.foreign + canonical(own))
 
 
-def _diff(device: Device, wanted: Sequence[Section], before: FilterState, text: str, renderer: Renderer) -> str:
-    """What the device's administrator would see change: the sections as they are printed, before and after."""
+def _diff(
+    device: Device, wanted: Sequence[Section], before: FilterState, after: FilterState, text: str, renderer: Renderer
+) -> str:
+    """What the device's administrator would see change: the whole text, or the sections as they are printed."""
+    if before.text is not None and after.text is not None:
+        return "\n".join(
+            unified_diff(
+                before.text.splitlines(),
+                after.text.splitlines(),
+                f"{device.name} running",
+                f"{device.name} candidate",
+                lineterm="",
+            )
+        )
     was = [s for s in wanted if s.previous is not None]
     now = [s for s in wanted if s.rules is not None]
     old = _printed(device, was, {s.name: s.previous for s in was}, before, renderer) if was else ""
@@ -172,5 +195,5 @@ def _lines(old: str | None, new: str, label: str) -> str:
     return "\n".join(list(unified_diff((old or "").splitlines(), new.splitlines(), label, "now", "", "", 1, ""))[:40])
 
 
-def _count(rules: tuple[Rule, ...] | None) -> str:
+def _count(rules: Items | None) -> str:
     return "no section" if rules is None else f"{len(rules)} entries"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +22,7 @@ from remediate.model.observation import UNREACHED, CanaryReport, Observation, Qu
 from remediate.model.site import Site, Zone
 from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose
 from remediate.playbook import Playbook
-from remediate.policy import CLOSED, Expected, expectations
+from remediate.policy import ALL_CLOSED, Expected, Outside, counting, expectations
 from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
@@ -74,6 +75,8 @@ class Eyes:
         self._clock = clock
         self.vantages = tuple(vantages)
         self._lookout: Lookout | None = Lookout(site, vantages)
+        #: Called on the loop after each question, with how many of how many are done; it must not wait.
+        self.told: Callable[[int, int], object] = lambda _done, _questions: None
 
     def open(self, *, all_needed: bool = True) -> dict[str, RemediateError]:
         """The vantages that could not be opened; what they would have seen is unknown.
@@ -115,7 +118,7 @@ class Eyes:
         """
         began = time.monotonic()
         canaries = list(self.canaries())
-        answers = {o.question: o for o in self._ask([e.question for e in expectations], until)}
+        answers = {o.question: o for o in self.ask([e.question for e in expectations], until)}
         while True:
             look = judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before)
             again = _not_yet(look.judgements)
@@ -124,27 +127,30 @@ class Eyes:
                 break
             with self._clock.waiting_for_pacs():
                 time.sleep(_PAUSE)  # between two questions to an archive that is busy, not for something to happen
-            answers |= {o.question: o for o in self._ask(again, until)}
+            answers |= {o.question: o for o in self.ask(again, until)}
         canaries += self.canaries()
         return judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before)
 
-    def _ask(self, questions: Iterable[Question], until: float | None) -> tuple[Observation, ...]:
+    def ask(self, questions: Iterable[Question], until: float | None = None) -> tuple[Observation, ...]:
+        """Each once. ``until``: ``time.monotonic()``; what has no answer by then is left out."""
         assert self._lookout is not None
         by_pacs: dict[str, list[Question]] = {}
-        # From inside first: an answer there takes a moment, a filtered port outside its whole deadline, and the
-        # gate lets one of them at a time to each service.
+        # From inside first: an answer there takes a moment, a filtered port outside its whole deadline, and they wait
+        # for one another at the gate.
         for question in sorted(dict.fromkeys(questions), key=self._outside):
             by_pacs.setdefault(question.pacs, []).append(question)
         if not by_pacs:
             return ()
+        total, done = sum(map(len, by_pacs.values())), itertools.count(1)
         results = runner.run(
             self._nornir,
             _ask,
             hosts=tuple(by_pacs),
             questions=by_pacs,
-            dial=self._lookout.dial,
+            dial=self._lookout.round(),
             deadline=DEADLINE,
             until=until,
+            told=lambda _: self.told(next(done), total),
         )
         seen: list[Observation] = []
         for result in results.values():
@@ -241,11 +247,42 @@ def verify(
     playbook: Playbook | None,
     limit: str | None,
     guarded: Callable[[Cancellation], AbstractContextManager[None]],
+    told: Callable[[int, int], object] | None = None,
+    *,
+    count: bool = False,
 ) -> Verified:
     """Look once, as a playbook's plays do, or from everywhere at everything. No device is logged in to.
 
-    ``guarded``: what makes Ctrl-C safe around it.
+    ``guarded``: what makes Ctrl-C safe around it. ``told``: see ``Eyes``. ``count``: see ``policy.counting``.
     """
+    wanted, used = views(loaded, playbook, limit)
+    with opened(loaded, used, guarded) as (eyes, unopened):
+        eyes.told = told or eyes.told
+        look = eyes.look(
+            [counting(e) if count else e for one in wanted.values() for e in one.expectations],
+            {name: one.not_asked for name, one in wanted.items()},
+        )
+    return Verified(look=look, unopened=unopened)
+
+
+@contextmanager
+def opened(
+    loaded: Loaded, vantages: Iterable[str], guarded: Callable[[Cancellation], AbstractContextManager[None]]
+) -> Iterator[tuple[Eyes, dict[str, RemediateError]]]:
+    """Eyes of their own, and the vantages that could not be opened."""
+    cancellation = Cancellation()
+    loop = LoopRunner(cancellation=cancellation)
+    nornir = tasks.framework(loaded.nornir, loaded.site, loop)
+    eyes = Eyes(loaded.site, tuple(dict.fromkeys(vantages)), nornir, loop, Stopwatch())
+    try:
+        with guarded(cancellation), closing(eyes):
+            yield eyes, eyes.open(all_needed=False)
+    finally:
+        loop.close()
+
+
+def views(loaded: Loaded, playbook: Playbook | None, limit: str | None) -> tuple[dict[str, Expected], tuple[str, ...]]:
+    """What is expected of each PACS, and the vantages needed for it. Raises UsageError where there are none."""
     site = loaded.site
     wanted: dict[str, Expected] = {}
     used: list[str] = []
@@ -260,29 +297,13 @@ def verify(
             )
     if not used:
         raise UsageError("there is no vantage to look from", next="add one to the inventory")
-    cancellation = Cancellation()
-    loop = LoopRunner(cancellation=cancellation)
-    nornir = tasks.framework(loaded.nornir, site, loop)
-    eyes = Eyes(site, tuple(dict.fromkeys(used)), nornir, loop, Stopwatch())
-    try:
-        with guarded(cancellation), closing(eyes):
-            unopened = eyes.open(all_needed=False)
-            look = eyes.look(
-                [e for one in wanted.values() for e in one.expectations],
-                {name: one.not_asked for name, one in wanted.items()},
-            )
-    finally:
-        loop.close()
-    return Verified(look=look, unopened=unopened)
+    return wanted, tuple(dict.fromkeys(used))
 
 
-def _views(playbook: Playbook | None, site: Site) -> Iterable[tuple[str, tuple[str, ...], frozenset[Rung]]]:
+def _views(playbook: Playbook | None, site: Site) -> Iterable[tuple[str, tuple[str, ...], Outside]]:
     """Pattern, vantages, and what the outside may see, for each play."""
     if playbook is None:
-        yield "all", tuple(site.vantages), CLOSED
+        yield "all", tuple(site.vantages), ALL_CLOSED
         return
     for play in playbook.plays:
-        outside = CLOSED
-        for name in play.controls:
-            outside &= controls.control(name).outside
-        yield play.hosts, play.vantages or tuple(site.vantages), outside
+        yield play.hosts, play.vantages or tuple(site.vantages), controls.left_to_the_outside(play.controls)

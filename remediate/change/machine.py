@@ -15,6 +15,7 @@ from remediate.model.change import State
 class Step(StrEnum):
     """A journal entry's kind, where it moves a wave on."""
 
+    APPROVED = "approved"
     PREFLIGHT = "preflight"
     BASELINE = "baseline"
     UNCHANGED = "unchanged"
@@ -29,6 +30,10 @@ class Step(StrEnum):
 
 
 TRANSITIONS: dict[tuple[State, Step], State] = {
+    (State.PLANNED, Step.APPROVED): State.APPROVED,
+    (State.APPROVED, Step.PREFLIGHT): State.PREFLIGHT,
+    (State.APPROVED, Step.STOPPED): State.STOPPED,
+    # a plan that asks for no approval, or an emergency
     (State.PLANNED, Step.PREFLIGHT): State.PREFLIGHT,
     (State.PREFLIGHT, Step.BASELINE): State.BASELINE,
     (State.PLANNED, Step.STOPPED): State.STOPPED,

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from itertools import product
+from math import inf
 from pathlib import Path
 
 from nornir.core import Nornir
 
 from remediate import __version__, controls, platforms, runner, tasks
-from remediate.change import guarding
-from remediate.change.looking import DEADLINE, raise_first
-from remediate.errors import CommandRejected, DriftError, PlanError, Unprovable
+from remediate.change import guarding, windows
+from remediate.change.devices import DEVICE_DEADLINE, TIMER_SLACK, utc_now
+from remediate.change.looking import DEADLINE, PATIENCE, raise_first
+from remediate.errors import CommandRejected, DriftError, PlanError, Unprovable, UsageError
 from remediate.inventory import Loaded
 from remediate.model.change import Candidate, Plan, Section, Wave
-from remediate.model.rule import Intent
+from remediate.model.rule import CallerIntent, Intent
 from remediate.model.site import Device, LocalVia, Pacs, Site
 from remediate.model.verdict import Expectation
 from remediate.playbook import Play, Playbook, waves
-from remediate.policy import CLOSED, expectations
+from remediate.policy import expectations
 from remediate.render import Renderer
 from remediate.runner import LoopRunner
+from remediate.vantages.pace import gate_of
 
 #: Seconds for reading one device.
 _READING = 120.0
@@ -39,8 +44,8 @@ def make(loaded: Loaded, playbook: Playbook, renderer: Renderer, limit: str | No
         loop.close()
 
 
-def read(path: Path, loaded: Loaded) -> Plan:
-    """A plan from its file. Raises PlanError for one that is not ours, DriftError when the inventory has changed."""
+def parse(path: Path) -> Plan:
+    """A plan from its file. Raises PlanError for one that is not ours."""
     try:
         plan = Plan.model_validate_json(path.read_bytes())
     except OSError as error:
@@ -53,6 +58,12 @@ def read(path: Path, loaded: Loaded) -> Plan:
         raise PlanError(
             "this is not a plan of this version", where=str(path), next="make one: remediate plan PLAYBOOK --out FILE"
         ) from error
+    return plan
+
+
+def read(path: Path, loaded: Loaded) -> Plan:
+    """A plan to be run. Raises as ``parse``, and DriftError when the inventory has changed."""
+    plan = parse(path)
     if plan.inputs.get("inventory") != loaded.digest:
         raise DriftError("the inventory has changed since the plan was made", where=str(path), next="plan again")
     return plan
@@ -61,16 +72,16 @@ def read(path: Path, loaded: Loaded) -> Plan:
 def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer, limit: str | None) -> Plan:
     site = loaded.site
     selected = [(play, loaded.select(play.hosts, limit)) for play in playbook.plays]
-    applied = [pacs for play, names in selected if play.controls for pacs in names]
-    running = _running(site, applied, nornir)
+    waved = [_in_waves(play, names, loaded, limit) for play, names in selected]
+    running = _running(_devices(selected, site), nornir)
     made: list[Wave] = []
     templates: dict[str, str] = {}
-    for play, names in selected:
-        for members in waves(names, play.serial):
+    for (play, names), divided in zip(selected, waved, strict=True):
+        for members in divided:
             made.append(_wave(len(made) + 1, play, [site.pacs[n] for n in members], site, running, renderer, nornir))
         for name in names if play.controls else ():
-            for device in site.pacs[name].protected_by:
-                for control in play.controls:
+            for control in play.controls:
+                for device in controls.control(control).devices(site.pacs[name]):
                     used = site.devices[device].platform
                     templates[f"template {used}/{control}.j2"] = renderer.digest(used, control)
     return Plan(
@@ -80,18 +91,53 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
         inputs={"inventory": loaded.digest, "playbook": playbook.digest, **templates},
         waves=tuple(made),
         warnings=tuple(dict.fromkeys(_warnings(made, site))),
+        allowed_signers=tuple(dict.fromkeys(p.allowed_signers for p in playbook.plays if p.allowed_signers)),
     )
 
 
-def _running(site: Site, pacs: Iterable[str], nornir: Nornir) -> dict[str, str]:
-    names = tuple(dict.fromkeys(device for name in pacs for device in site.pacs[name].protected_by))
-    for name in pacs:
-        if not site.pacs[name].protected_by:
-            raise PlanError(
-                "no device protects it, so nothing can be applied",
-                where=name,
-                next="name its firewall in protected_by, or leave it out with --limit",
-            )
+def _in_waves(play: Play, names: Sequence[str], loaded: Loaded, limit: str | None) -> list[tuple[str, ...]]:
+    """What ``first`` selects is a wave by itself; ``serial`` divides the others."""
+    if play.first is None:
+        return waves(names, play.serial)
+    try:
+        chosen = set(loaded.select(play.first))
+    except UsageError as error:
+        error.where = f"play {play.name!r}: first"
+        raise
+    first = tuple(name for name in names if name in chosen)
+    others = [name for name in names if name not in chosen]
+    if not first and limit is None:
+        raise PlanError(
+            f"first ({play.first}) selects none of its hosts ({play.hosts})",
+            where=f"play {play.name!r}",
+            next="let first select some of what hosts selects, or leave it out",
+        )
+    return [*([first] if first else []), *(waves(others, play.serial) if others else [])]
+
+
+def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> tuple[str, ...]:
+    """Every device that the plays' controls change. Raises PlanError for a PACS that none would protect."""
+    found: list[str] = []
+    for play, names in selected:
+        for control, name in product(map(controls.control, play.controls), names):
+            devices = control.devices(site.pacs[name])
+            if not devices:
+                raise PlanError(
+                    "no device protects it, so nothing can be applied",
+                    where=name,
+                    next="name its firewall in protected_by, or leave it out with --limit",
+                )
+            if missing := [device for device in devices if device not in site.devices]:
+                raise PlanError(
+                    f"{control.name} configures {missing[0]} itself, and the inventory does not say how",
+                    where=name,
+                    next="give it a platform that can, config: {file: …, restart: …} and a login, or leave it out",
+                )
+            found += devices
+    return tuple(dict.fromkeys(found))
+
+
+def _running(names: Sequence[str], nornir: Nornir) -> dict[str, str]:
     looks = runner.run(nornir, tasks.look_at_device, hosts=names) if names else {}
     found = {}
     for name, result in looks.items():
@@ -117,12 +163,10 @@ def _wave(
     renderer: Renderer,
     nornir: Nornir,
 ) -> Wave:
-    intents: dict[str, list[Intent]] = {}
-    outside = CLOSED
+    intents: dict[str, list[Intent | CallerIntent]] = {}
     for control in map(controls.control, play.controls):
-        outside &= control.outside
         for pacs in members:
-            for device in (site.devices[d] for d in pacs.protected_by):
+            for device in (site.devices[d] for d in control.devices(pacs)):
                 addressing = platforms.platform(device.platform).capabilities.addressing
                 intents.setdefault(device.name, []).append(control.intent(pacs, device, addressing))
     made: list[Candidate] = []
@@ -135,7 +179,9 @@ def _wave(
         if len(changed) < len(sections):
             in_place[name] = tuple(section.name for section in sections if section not in changed)
     vantages = _vantages(play, site)
+    outside = controls.left_to_the_outside(play.controls)
     expected = [expectations(pacs, [site.vantages[v] for v in vantages], outside) for pacs in members]
+    questions = tuple(e for one in expected for e in one.expectations)
     return Wave(
         number=number,
         play=play.name,
@@ -144,10 +190,20 @@ def _wave(
         revert_in=play.revert_in,
         candidates=tuple(made),
         in_place=in_place,
-        expectations=tuple(e for one in expected for e in one.expectations),
+        expectations=questions,
         not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
         max_fail_percentage=play.max_fail_percentage,
+        window=play.window,
+        takes_at_most=_takes_at_most(play.revert_in, questions, site),
+        soak=play.soak,
     )
+
+
+def _takes_at_most(revert_in: timedelta, expected: Iterable[Expectation], site: Site) -> timedelta:
+    """From the first arming until everything is as before again: the device hangs as long as it may, is lost, takes
+    the change back by its own timer, and then an archive has to be asked again and again."""
+    _, looking = verify_takes(expected, site)
+    return revert_in + timedelta(seconds=DEVICE_DEADLINE + TIMER_SLACK + looking + PATIENCE)
 
 
 def _candidate(
@@ -183,7 +239,9 @@ def _warnings(made: Iterable[Wave], site: Site) -> Iterable[str]:
             continue
         for candidate in wave.candidates:
             _check_timer(wave.revert_in, candidate)
-        certain, possible = _verify_takes(wave.expectations, site)
+        if wave.window is not None:
+            windows.check_long_enough(wave.window, wave.takes_at_most, f"play {wave.play!r}", utc_now())
+        certain, possible = verify_takes(wave.expectations, site)
         usable = wave.revert_in.total_seconds() * 0.8
         if certain > usable:
             raise PlanError(
@@ -194,9 +252,9 @@ def _warnings(made: Iterable[Wave], site: Site) -> Iterable[str]:
             )
         if possible > usable:
             yield (
-                f"play {wave.play!r}: looking again may take {possible:.0f} s where an SSH server waits out its own "
-                f"connect time-out for a filtered port; with revert_in {wave.revert_in.total_seconds():g} s the change "
-                f"would then be taken back. revert_in {possible / 0.8:.0f}s is safe"
+                f"play {wave.play!r}: looking again may take {possible:.0f} s where an SSH or SOCKS server waits out "
+                f"its own connect time-out for a filtered port; with revert_in {wave.revert_in.total_seconds():g} s "
+                f"the change would then be taken back. revert_in {possible / 0.8:.0f}s is safe"
             )
 
 
@@ -212,16 +270,20 @@ def _check_timer(revert_in: timedelta, candidate: Candidate) -> None:
         )
 
 
-def _verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, float]:
+def verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, float]:
     """Seconds of one round at the worst: what local deadlines can add up to, and with SSH servers' time-outs.
 
-    The dial lets one connection at a time to each service of a PACS, so its questions add up.
+    What waits for one another at a gate of the dial adds up, and so does the pace of the inventory's limits.
     """
+    limits = site.limits
     certain: dict[tuple[str, int], float] = {}
     possible: dict[tuple[str, int], float] = {}
-    for question in dict.fromkeys(e.question for e in expected):
-        gate = (question.pacs, question.service_port)
+    questions = dict.fromkeys(e.question for e in expected)
+    for question in questions:
+        gate = gate_of(question)
         connect = DEADLINE if isinstance(site.vantages[question.vantage].via, LocalVia) else 0.0
         certain[gate] = certain.get(gate, 0.0) + connect
         possible[gate] = possible.get(gate, 0.0) + (connect or SSH_GIVES_UP)
-    return max(certain.values(), default=0.0), max(possible.values(), default=0.0)
+    pacs = Counter(q.pacs for q in questions)
+    pace = max(pacs.values(), default=0) / (limits.per_host or inf) + len(questions) / (limits.per_site or inf)
+    return max(certain.values(), default=0.0) + pace, max(possible.values(), default=0.0) + pace

@@ -32,6 +32,7 @@ class Stopwatch:
         self._deadlines: list[tuple[float, float]] = []
         self._answers: list[tuple[float, float]] = []
         self._timer: list[tuple[float, float]] = []
+        self._soak: list[tuple[float, float]] = []
 
     def asked(self, observations: Iterable[Observation]) -> None:
         """Observations of a round that has just ended."""
@@ -56,12 +57,21 @@ class Stopwatch:
         finally:
             self._answers.append((began, time.time()))
 
+    @contextmanager
+    def soaking(self) -> Iterator[None]:
+        began = time.time()
+        try:
+            yield
+        finally:
+            self._soak.append((began, time.time()))
+
     def read(self) -> Waits:
         """Overlapping waits count once: first as the timer's, then as a deadline's, then as the PACS's."""
         timer = _length(self._timer)
         deadlines = _length(self._timer + self._deadlines) - timer
         pacs = _length(self._timer + self._deadlines + self._answers) - timer - deadlines
-        return Waits(total=time.monotonic() - self._began, deadlines=deadlines, pacs=pacs, timer=timer)
+        total = time.monotonic() - self._began
+        return Waits(total=total, deadlines=deadlines, pacs=pacs, timer=timer, soak=_length(self._soak))
 
 
 def _length(spans: list[tuple[float, float]]) -> float:

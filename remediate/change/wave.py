@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from remediate import platforms, tasks
-from remediate.change import gates
+from remediate.change import gates, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
@@ -17,6 +17,7 @@ from remediate.errors import (
     Inconclusive,
     Interrupted,
     NeedsHands,
+    NotApproved,
     RemediateError,
     VerificationFailed,
 )
@@ -98,6 +99,12 @@ class WaveRun:
     def _prepare(self) -> None:
         """Preflight, baseline, and the candidates staged and checked by the devices themselves."""
         watch, wave = self.means.watch, self.wave
+        if self.means.needs_approval and self.state is State.PLANNED:
+            raise NotApproved(
+                "the plan needs a second person's approval, and none is in the record",
+                next="nothing was changed; remediate run PLAN with its approval beside it",
+            )
+        self._check_window()
         self._step(Step.PREFLIGHT)
         watch.stage(wave.number, "preflight", f"{len(wave.vantages)} vantages, {len(self._devices.candidates)} devices")
         if wave.reopens:
@@ -122,6 +129,11 @@ class WaveRun:
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self._staged = True
             self._devices.on(tasks.load, candidates=self._devices.candidates)
+
+    def _check_window(self) -> None:
+        """Raises OutsideWindow where even the worst end of this wave would not be within the window."""
+        if self.wave.window is not None and self._devices.candidates:
+            windows.check(self.wave.window, self.means.now(), self.wave.takes_at_most)
 
     def _look_at_devices(self) -> None:
         if not self._devices.candidates:
@@ -169,6 +181,7 @@ class WaveRun:
         for name, result in self._devices.on(tasks.look_at_device).items():
             look: tasks.DeviceLook = result[0].result
             self._devices.check_base(name, look.running, self.at.running[name])
+        self._check_window()
         self._check_cancelled()
         self.at.tokens = {
             name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates
@@ -311,6 +324,7 @@ class WaveRun:
         entry = self.means.journal.append(step, {"wave": self.wave.number, "state": state, **data})
         self.at.state = state
         if state in CLOSED:
+            self.at.closed_at = entry.at
             self.means.armed.clear()
         return entry.at
 

@@ -10,10 +10,12 @@ import typer
 from rich.text import Text
 
 from remediate import __version__
+from remediate.cli import approve as approve_command
 from remediate.cli import common, lab, record
 from remediate.cli import demo as demo_command
 from remediate.cli import init as init_command
 from remediate.cli import inventory as inventory_commands
+from remediate.cli import verify as verify_command
 from remediate.cli.common import DEFAULT_INVENTORY, Format
 from remediate.errors import UsageError
 
@@ -32,6 +34,8 @@ app = typer.Typer(
 )
 app.command("init")(init_command.init)
 app.command("demo")(demo_command.demo)
+app.command("approve")(approve_command.approve)
+app.command("verify")(verify_command.verify)
 app.add_typer(inventory_commands.app, name="inventory")
 app.add_typer(record.app, name="record")
 app.add_typer(lab.app, name="lab")
@@ -48,43 +52,6 @@ def _options(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="The version.")] = False,
 ) -> None:
     pass
-
-
-@app.command()
-def verify(
-    playbook: Annotated[Path | None, typer.Argument(help="Look as this playbook's plays do; without: at all.")] = None,
-    inventory: common.Inventory = DEFAULT_INVENTORY,
-    limit: common.Limit = None,
-    extra_vars: common.ExtraVars = None,
-    output: common.Output = Format.TABLE,
-    verbose: common.Verbose = False,
-) -> None:
-    """Look from every vantage; change nothing.
-
-    No device is logged in to, and no record is kept.
-    """
-    from remediate import playbook as playbooks
-    from remediate.change import looking
-    from remediate.change.change import status_of
-    from remediate.report import tables
-    from remediate.report.console import Busy
-
-    loaded = common.loaded(inventory)
-    book = None
-    if playbook is not None:
-        book = playbooks.load(
-            playbook, common.extra_vars(extra_vars), controls=_controls(), vantages=set(loaded.site.vantages)
-        )
-    with Busy(common.err()) as busy:
-        busy.now("looking from every vantage")
-        look = looking.verify(loaded, book, limit, common.interruptible)
-    for name, error in look.unopened.items():
-        common.err().print(Text(f"! vantage {name}: {error}", style="bold red"))
-    found = look.look.judgements
-    if verbose:
-        common.err().print(tables.details(found))
-    common.show(tables.judgements(found), [j.model_dump(mode="json") for j in found], output)
-    raise typer.Exit(status_of(found))
 
 
 @app.command()
@@ -125,6 +92,14 @@ def run(
     diff: Annotated[bool, typer.Option("--diff", help="Show what changes on each device.")] = False,
     extra_vars: common.ExtraVars = None,
     templates: common.Templates = None,
+    key: common.Key = None,
+    principal: common.Principal = None,
+    emergency: Annotated[
+        str | None, typer.Option("--emergency", metavar="REASON", help="Run without the approval that it needs.")
+    ] = None,
+    rollback_all: Annotated[
+        bool, typer.Option("--rollback-all", help="If a wave fails, take the confirmed ones back too.")
+    ] = False,
     record: common.RecordAt = None,
     output: common.Output = Format.TABLE,
     forks: common.Forks = 20,
@@ -134,23 +109,37 @@ def run(
 
     The whole loop; every step is in the record before it is done.
     """
-    from remediate.change import change
+    from remediate.change import approval, change, notice
     from remediate.change.watch import Stopwatch
+    from remediate.render import Renderer
     from remediate.report import tables
 
+    if emergency is not None and not emergency.strip():
+        raise UsageError("--emergency needs a reason", next="say why nobody could be asked: it goes into the record")
+    hand = common.hand(key, principal)
     clock = Stopwatch()
     if playbook.suffix == PLAN:
         made = _plan_in(playbook, inventory, changed=limit is not None or bool(extra_vars) or templates is not None)
     else:
-        made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
+        approved = check or emergency is not None
+        made = _plan(playbook, inventory, limit, extra_vars, templates, forks, to_run=not approved)
+    if emergency is not None:
+        made = made.model_copy(update={"emergency": emergency.strip()})
     if diff or check:
         common.err().print(tables.plan(made, diff=diff))
     for warning in made.warnings:
         common.err().print(Text(f"warning: {warning}", style="yellow"))
     if check:
-        verify(None if playbook.suffix == PLAN else playbook, inventory, limit, extra_vars, output, verbose)
+        book = None if playbook.suffix == PLAN else playbook
+        how = verify_command.VerifyFormat(output)
+        verify_command.verify(book, inventory, limit=limit, extra_vars=extra_vars, output=how, verbose=verbose)
+    given = approval.read(playbook) if made.needs_approval else None
+    if made.needs_approval:
+        approval.approver(made, given)  # before there is a record
     with common.desk(inventory, record, forks=forks, verbose=verbose, clock=clock) as desk:
-        done = change.run(made, desk)
+        common.give_notice(notice.of_plan(made, desk.loaded.site), verbose=verbose)
+        undo = Renderer(templates) if rollback_all else None
+        done = change.run(made, desk, approval=given, hand=hand, undo=undo)
     common.show(tables.outcome(done), done.model_dump(mode="json"), output)
     raise typer.Exit(done.exit_status)
 
@@ -163,6 +152,8 @@ def resume(
     inventory: Annotated[
         Path | None, typer.Option("-i", "--inventory", help="Without: the one that the change was made with.")
     ] = None,
+    key: common.Key = None,
+    principal: common.Principal = None,
     record: common.RecordAt = None,
     output: common.Output = Format.TABLE,
     verbose: common.Verbose = False,
@@ -192,7 +183,7 @@ def resume(
             common.out().print(f"change {wanted} has ended; nothing to resume")
             return
     with common.desk(inventory or Path(found.inventory), record, verbose=verbose) as desk:
-        done = change.resume(wanted, desk)
+        done = change.resume(wanted, desk, hand=common.hand(key, principal))
     common.show(tables.outcome(done), done.model_dump(mode="json"), output)
     raise typer.Exit(done.exit_status)
 
@@ -232,12 +223,6 @@ def rollback(
     raise typer.Exit(done.exit_status)
 
 
-def _controls() -> set[str]:
-    from remediate import controls
-
-    return set(controls.CONTROLS)
-
-
 def _plan(
     playbook: Path,
     inventory: Path,
@@ -245,16 +230,21 @@ def _plan(
     extra_vars: list[str] | None,
     templates: Path | None,
     forks: int,
+    *,
+    to_run: bool = False,
 ) -> Plan:
+    """``to_run``: at once, so that nobody can have approved it."""
     from remediate import playbook as playbooks
-    from remediate.change import planning
+    from remediate.change import approval, planning
     from remediate.render import Renderer
     from remediate.report.console import Busy
 
-    loaded = common.loaded(inventory)
+    loaded = common.authorised(inventory)
     book = playbooks.load(
-        playbook, common.extra_vars(extra_vars), controls=_controls(), vantages=set(loaded.site.vantages)
+        playbook, common.extra_vars(extra_vars), controls=common.controls(), vantages=set(loaded.site.vantages)
     )
+    if to_run and any(play.allowed_signers for play in book.plays):
+        raise approval.missing()
     with Busy(common.err()) as busy:
         busy.now("reading the devices")
         return planning.make(loaded, book, Renderer(templates), limit, forks=forks)
@@ -282,4 +272,4 @@ def _plan_in(path: Path, inventory: Path, *, changed: bool) -> Plan:
             next="give them to `remediate plan`, and run what it writes",
         )
 
-    return planning.read(path, common.loaded(inventory))
+    return planning.read(path, common.authorised(inventory))

@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
+from rich.text import Text
 
 from remediate.errors import EXIT_INTERRUPTED, RecordError, UsageError
 
 if TYPE_CHECKING:
+    from remediate.change.approval import Hand
     from remediate.change.change import Desk
+    from remediate.change.notice import Notice
     from remediate.change.watch import Stopwatch
     from remediate.inventory import Loaded
     from remediate.record import Record
@@ -47,16 +50,29 @@ RecordAt = Annotated[
     str | None,
     typer.Option("--record", envvar="REMEDIATE_RECORD", help="The change record: a file, or a database URL."),
 ]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", envvar="REMEDIATE_KEY", help="Your SSH key: private, or the .pub of one in ssh-agent."),
+]
+Principal = Annotated[
+    str | None, typer.Option("--as", metavar="PRINCIPAL", help="Who you are, where your key has several names.")
+]
 
 DEFAULT_INVENTORY = Path("inventory")
 
 
+#: A pipe has no width, and a folded table is of no use there.
+PIPE_WIDTH = 200
+
+
 def out() -> Console:
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    terminal = sys.stdout.isatty()
+    return Console(highlight=False, soft_wrap=not terminal, width=None if terminal else PIPE_WIDTH)
 
 
 def err() -> Console:
-    return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    terminal = sys.stderr.isatty()
+    return Console(stderr=True, highlight=False, soft_wrap=not terminal, width=None if terminal else PIPE_WIDTH)
 
 
 def show(made: RenderableType, data: Any, how: Format) -> None:
@@ -64,16 +80,47 @@ def show(made: RenderableType, data: Any, how: Format) -> None:
     if how is Format.JSON:
         sys.stdout.write(json.dumps(data, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
     else:
-        console = out()
-        if not sys.stdout.isatty():
-            console.width = 200  # a pipe has no width, and a folded table is of no use there
-        console.print(made)
+        out().print(made)
 
 
 def loaded(path: Path) -> Loaded:
     from remediate import inventory, platforms
 
     return inventory.load(path, platforms=set(platforms.PLATFORMS))
+
+
+def authorised(path: Path) -> Loaded:
+    """To ask with it. Raises InventoryError where an authorisation has ended; each dial asks once more."""
+    found = loaded(path)
+    found.check_authorised(datetime.now(UTC).date())
+    return found
+
+
+def give_notice(notice: Notice, *, verbose: bool) -> None:
+    """To a person who can pass it on, or who asked for more words; a pipe stays as it is."""
+    if verbose or sys.stderr.isatty():
+        for line in notice.lines():
+            err().print(Text(f"notice: {line}", style="dim"))
+
+
+def controls() -> set[str]:
+    """The names that a playbook may apply."""
+    from remediate import controls
+
+    return set(controls.CONTROLS)
+
+
+def hand(key: Path | None, principal: str | None) -> Hand | None:
+    """Whoever is at this prompt, with the key to sign with."""
+    from remediate.change.approval import Hand
+
+    if key is None and principal is not None:
+        raise UsageError("--as says whose key it is, and there is none", next="give --key KEY, or REMEDIATE_KEY")
+    if key is not None and not key.expanduser().is_file():
+        raise UsageError(
+            f"--key {key}: there is no such key", next="name a private key, or the .pub of one in ssh-agent"
+        )
+    return None if key is None else Hand(key, principal)
 
 
 def extra_vars(given: list[str] | None) -> dict[str, str]:

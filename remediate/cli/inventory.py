@@ -19,8 +19,11 @@ app = typer.Typer(help="The inventory.", no_args_is_help=True)
 
 @app.command()
 def check(inventory: common.Inventory = DEFAULT_INVENTORY) -> None:
-    """Say everything that is wrong with the inventory, at once."""
-    site = common.loaded(inventory).site
+    """Say everything that is wrong with the inventory, at once.
+
+    An authorisation in its scope that has ended is wrong, too.
+    """
+    site = common.authorised(inventory).site
     common.out().print(f"{len(site.pacs)} PACS, {len(site.devices)} devices, {len(site.vantages)} vantages: no problem")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from remediate.cli import common
 from remediate.cli.common import Format
+from remediate.errors import UsageError
 
 app = typer.Typer(help="The change record.", no_args_is_help=True)
 
@@ -80,18 +81,65 @@ def export(
 @app.command()
 def verify(
     change: Annotated[str | None, typer.Argument(help="One change; without: all.")] = None,
+    anchor: Annotated[
+        Path | None, typer.Option("--anchor", help="What `record anchor` wrote: finds a cut tail and a full rewrite.")
+    ] = None,
+    allowed_signers: Annotated[
+        Path | None, typer.Option("--allowed-signers", help="Who may have signed the anchor.")
+    ] = None,
     record: common.RecordAt = None,
 ) -> None:
-    """Recompute the hash chain. It shows edits and gaps; a head kept elsewhere also shows a cut tail."""
+    """Recompute the hash chain. It shows edits and gaps; an anchor that was kept elsewhere also shows a cut tail."""
     from remediate.errors import EXIT_EXPOSED
+    from remediate.record import anchor as anchors
 
+    if allowed_signers is not None and anchor is None:
+        raise UsageError("--allowed-signers is for the anchor's signature", next="give --anchor FILE too")
+    given = anchors.read(anchor) if anchor is not None else None
+    by = anchors.signer(given, allowed_signers) if given is not None else ""
     with common.record(record) as opened:
         problems = opened.verify(change)
         heads = [one for one in opened.changes() if change in (None, one.change)]
+        if given is not None:
+            problems += anchors.problems(opened, given)
     for problem in problems:
         common.err().print(f"! {problem}", style="bold red")
     if problems:
         raise typer.Exit(EXIT_EXPOSED)
     common.out().print(f"{len(heads)} changes intact")
+    if given is not None:
+        common.out().print(f"  as anchored {given.at:%Y-%m-%d %H:%M:%S} UTC ({len(given.heads)} changes), by {by}")
     for one in heads:
         common.out().print(f"  {one.change} {one.entries} entries, head {one.head}")
+
+
+@app.command()
+def anchor(
+    change: Annotated[str | None, typer.Argument(help="One change; without: all.")] = None,
+    key: common.Key = None,
+    to: Annotated[Path | None, typer.Option("--out", help="Write them there, signed.")] = None,
+    syslog: Annotated[
+        str | None, typer.Option("--syslog", metavar="ADDRESS", help="Send them there: /dev/log, or host:port (UDP).")
+    ] = None,
+    record: common.RecordAt = None,
+) -> None:
+    """Take the heads of the hash chains out of the record.
+
+    Kept where nobody who can write the record can write, they show later what a chain alone cannot.
+    """
+    from remediate.record import anchor as anchors
+    from remediate.report import export as exports
+
+    if to is None and syslog is None:
+        raise UsageError("an anchor is kept outside the record", next="give --out FILE --key KEY, or --syslog ADDRESS")
+    if to is not None and key is None:
+        raise UsageError("an anchor in a file is signed with your key", next="give --key KEY, or REMEDIATE_KEY")
+    with common.record(record) as opened:
+        made = anchors.of(opened, change)
+    if to is not None and key is not None:
+        exports.write_private(to, anchors.signed(made, key).model_dump_json(indent=2) + "\n", "the anchor")
+        common.err().print(f"written to {to}", soft_wrap=True)
+    if syslog is not None:
+        anchors.to_syslog(made.heads, syslog)
+    for line in anchors.lines(made.heads):
+        common.out().print(line)

@@ -211,6 +211,12 @@ class Node:
             return None
         return self.raw
 
+    def number(self, low: float, high: float, allowed: str) -> float | None:
+        if isinstance(self.raw, bool) or not isinstance(self.raw, int | float) or not low <= self.raw <= high:
+            self.wrong(allowed)
+            return None
+        return self.raw
+
     def choice(self, known: Collection[str]) -> str | None:
         if not isinstance(self.raw, str) or self.raw not in known:
             hint = did_you_mean(self.raw, known) if isinstance(self.raw, str) else ""

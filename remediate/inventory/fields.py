@@ -6,15 +6,16 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import SecretStr, TypeAdapter
 
+from remediate.inventory import certificate
 from remediate.inventory.document import Node, did_you_mean, listed
 from remediate.model.base import AETitle, Name
-from remediate.model.site import IPAddress, IPNetwork, LocalVia, SshVia
+from remediate.model.site import ClientCertificate, IPAddress, IPNetwork, LocalVia, SocksVia, SshVia
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -27,8 +28,14 @@ NETWORK_RULE = "an IPv4 or IPv6 network such as 10.99.0.0/24"
 PORT_RULE = "a port, 1 to 65535"
 INTERFACE_RULE = "an interface name of letters, digits, inner blanks and . _ : / + - (at most 64)"
 SSH_RULE = "user@host, user@host:port or user@[IPv6 address]:port"
+SOCKS_RULE = "host, user@host, host:port or [IPv6 address]:port"
+SOCKS_LOGIN_RULE = "env:NAME or file:PATH"
+VIA_RULE = "local, {local: {source: ADDRESS}}, {ssh: user@host} or {socks: host:port}"
 HOST_RULE = "a host name or an IP address"
 MOST_SECRET = 4096
+#: Bytes of a user name and of a password (RFC 1929 2).
+MOST_SOCKS = 255
+BROADCAST = IPv4Address("255.255.255.255")
 
 
 def name(node: Node) -> str | None:
@@ -65,13 +72,19 @@ def address(node: Node) -> IPAddress | None:
         hint = "; names are not looked up, because what a name stands for may change between proof and push"
         node.wrong(ADDRESS_RULE, hint=hint if is_name else "")
         return None
-    if isinstance(found, IPv6Address) and (found.scope_id or found.ipv4_mapped):
-        node.wrong(f"{ADDRESS_RULE} without a scope, and IPv4 addresses written as such")
-        return None
-    if found.is_unspecified or found.is_multicast or str(found) == "255.255.255.255":
-        node.wrong(f"{ADDRESS_RULE} that one host can have")
+    if rule := not_one_host(found):
+        node.wrong(rule)
         return None
     return found
+
+
+def not_one_host(found: IPAddress) -> str:
+    """What it would have to be, where it is not an address of one host; "" where it is."""
+    if isinstance(found, IPv6Address) and (found.scope_id or found.ipv4_mapped):
+        return f"{ADDRESS_RULE} without a scope, and IPv4 addresses written as such"
+    if found.is_unspecified or found.is_multicast or found == BROADCAST:
+        return f"{ADDRESS_RULE} that one host can have"
+    return ""
 
 
 def network(node: Node) -> IPNetwork | None:
@@ -197,24 +210,40 @@ def ssh_keys(data: Mapping[str, Node], base: Path) -> tuple[str | None, str]:
     return key, (path(keys["known_hosts"], base) if "known_hosts" in keys else None) or known_hosts
 
 
-def via(node: Node, keys: tuple[str | None, str]) -> LocalVia | SshVia | None:
-    """``local``, ``{local: {source: ADDRESS}}`` or ``{ssh: user@host}``. ``keys``: as from ``ssh_keys``."""
+def client_certificate(node: Node, base: Path) -> ClientCertificate | None:
+    """``{certificate: PATH, key: PATH}``, readable and of one pair; without ``key`` it is in the same file."""
+    keys = node.mapping(("certificate", "key"), required=("certificate",)) or {}
+    paths = {name: path(keys[name], base) for name in keys}
+    if "certificate" not in paths or None in paths.values():
+        return None
+    found = ClientCertificate.model_validate(paths)
+    if why := certificate.trouble(found):
+        node.problem(why)
+        return None
+    return found
+
+
+def via(
+    node: Node, keys: tuple[str | None, str], socks: Node | None, base: Path
+) -> LocalVia | SshVia | SocksVia | None:
+    """One of VIA_RULE. ``keys``: as from ``ssh_keys``; ``socks``: ``data.socks``."""
     if node.raw == "local":
         return LocalVia()
-    rule = "local, {local: {source: ADDRESS}} or {ssh: user@host}"
     if not isinstance(node.raw, dict):
-        node.wrong(rule)
+        node.wrong(VIA_RULE)
         return None
-    found = node.mapping(("local", "ssh"), known_elsewhere={"socks": "SOCKS is not there yet"})
+    found = node.mapping(("local", "ssh", "socks"))
     if not found:
         if not node.raw:
-            node.wrong(rule)
+            node.wrong(VIA_RULE)
         return None
-    if len(found) == 2:
-        node.problem(f"both local and ssh; allowed: {rule}")
+    if len(found) > 1:
+        node.problem(f"both {' and '.join(found)}; allowed: {VIA_RULE}")
         return None
     if "ssh" in found:
         return _ssh_target(found["ssh"], keys)
+    if "socks" in found:
+        return _socks_target(found["socks"], socks, base)
     if found["local"].raw is None:
         return LocalVia()
     local = found["local"].mapping(("source",))
@@ -225,23 +254,67 @@ def via(node: Node, keys: tuple[str | None, str]) -> LocalVia | SshVia | None:
 
 
 def _ssh_target(node: Node, keys: tuple[str | None, str]) -> SshVia | None:
-    text = node.string(SSH_RULE)
+    target = _target(node, SSH_RULE, 22)
+    if target is None:
+        return None
+    user, host, port = target
+    if user is None:
+        node.wrong(SSH_RULE)
+        return None
+    key, known_hosts = keys
+    return SshVia(host=host, port=port, user=user, key=key, known_hosts=known_hosts)
+
+
+def _socks_target(node: Node, socks: Node | None, base: Path) -> SocksVia | None:
+    """With a user there is a password: RFC 1929 has no login without."""
+    target = _target(node, SOCKS_RULE, 1080)
+    if target is None:
+        return None
+    user, host, port = target
+    if user is None:
+        return SocksVia(host=host, port=port)
+    keys = socks.mapping(("password",)) or {} if socks is not None else {}
+    if "password" not in keys:
+        node.problem(f"{user} has no password; write data.socks: {{password: env:NAME}}")
+        return None
+    secret = _socks_password(keys["password"], base)
+    return SocksVia(host=host, port=port, username=user, password=secret) if secret is not None else None
+
+
+def _socks_password(node: Node, base: Path) -> SecretStr | None:
+    """Never in the file itself: Nornir hands ``data`` on as it is written."""
+    text = node.string(SOCKS_LOGIN_RULE)
+    if text is None:
+        return None
+    if not text.startswith(("env:", "file:")):
+        node.problem(f"a password is not written here; allowed: {SOCKS_LOGIN_RULE}")
+        return None
+    secret = password(node, base)
+    if secret is not None and len(secret.get_secret_value().encode()) > MOST_SOCKS:
+        node.problem(f"the password is longer than {MOST_SOCKS} bytes, which SOCKS5 cannot send (RFC 1929)")
+        return None
+    return secret
+
+
+def _target(node: Node, rule: str, default: int) -> tuple[str | None, str, int] | None:
+    """User, host and port of ``[user@]host[:port]``."""
+    text = node.string(rule)
     if text is None:
         return None
     user, at, rest = text.rpartition("@")
-    if not at or not user or ":" in user or any(letter.isspace() for letter in text) or user.startswith("-"):
-        node.wrong(SSH_RULE, hint="; a password never stands here" if ":" in user else "")
+    wrong = (at and not user) or ":" in user or any(letter.isspace() for letter in text) or user.startswith("-")
+    if wrong or len(user.encode()) > MOST_SOCKS:
+        node.wrong(rule, hint="; a password never stands here" if ":" in user else "")
         return None
     bracketed = re.fullmatch(r"\[([^\]]*)\](?::([0-9]{1,5}))?", rest)
     plain = re.fullmatch(r"([^:\[\]]+)(?::([0-9]{1,5}))?", rest)
     match = bracketed or plain
-    host, number = (match[1], int(match[2] or 22)) if match else (rest, 22)
+    host, number = (match[1], int(match[2] or default)) if match else (rest, default)
     colons = ":" in host
     if not is_host(host) or not 1 <= number <= 65535 or (bracketed is not None and not colons):
-        node.wrong(SSH_RULE)
+        node.wrong(rule)
         return None
-    key, known_hosts = keys
-    return SshVia(host=host, port=number, user=user, key=key, known_hosts=known_hosts)
+    return user or None, host, number
 
 
 def check_name(node: Node, word: str, known: Collection[str], what: str) -> bool:

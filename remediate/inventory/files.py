@@ -25,13 +25,16 @@ MOST_GENERATIONS = 20
 
 ATTRIBUTES = ("hostname", "port", "username", "password", "platform")
 CONNECTION_KEYS = (*ATTRIBUTES, "extras")
-PACS_DATA = ("ae_title", "addresses", "services", "protected_by", "access", "extra")
+PACS_DATA = ("ae_title", "addresses", "services", "protected_by", "access", "config", "ssh", "extra")
 DEVICE_DATA = ("guard", "management", "ssh", "extra")
-VANTAGE_DATA = ("zone", "via", "peer", "canaries", "ssh", "extra")
+VANTAGE_DATA = ("zone", "via", "peer", "client_certificate", "canaries", "ssh", "socks", "extra")
 ALL_DATA = tuple(dict.fromkeys((*PACS_DATA, *DEVICE_DATA, *VANTAGE_DATA)))
+#: About the whole site, and so in defaults.yaml only.
+SITE_DATA = ("scope", "limits")
 
 #: Keys that people write beside ``data`` instead of in it.
 _IN_DATA = {key: f"it belongs into data: {{{key}: ...}}" for key in ALL_DATA}
+_IN_DEFAULTS = {key: f"it belongs into defaults.yaml, data: {{{key}: ...}}" for key in SITE_DATA}
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def read(path: Path, problems: Problems) -> Files:
     defaults_root = roots.get("defaults.yaml")
     defaults = None
     if defaults_root is not None and defaults_root.raw is not None:
-        defaults = _element("defaults", defaults_root, base, (*ATTRIBUTES, "data", "connection_options"), ALL_DATA)
+        known = (*ATTRIBUTES, "data", "connection_options")
+        defaults = _element("defaults", defaults_root, base, known, (*ALL_DATA, *SITE_DATA))
     written = [root.raw for root in (hosts_root, groups_root) if root is not None and isinstance(root.raw, dict)]
     complete = sum(map(len, written)) == len(hosts) + len(groups) and None not in roots.values()
     if "groups.yaml" in contents and (groups_root is None or not isinstance(groups_root.raw, dict | None)):
@@ -202,7 +206,7 @@ def _element(name: str, node: Node, base: Path, keys: tuple[str, ...], data_keys
     nodes = {key: value for key, value in nodes.items() if value.raw is not None}
     values = {key: _attribute(key, nodes[key], base) for key in ATTRIBUTES if key in nodes}
     groups = tuple(group for _, group in fields.names(nodes["groups"], "a list of groups")) if "groups" in nodes else ()
-    data = (nodes["data"].mapping(data_keys) or {}) if "data" in nodes else {}
+    data = (nodes["data"].mapping(data_keys, known_elsewhere=_IN_DEFAULTS) or {}) if "data" in nodes else {}
     if "extra" in data and data["extra"].mapping() is not None:
         data["extra"].check_keys()
     connections = nodes["connection_options"].mapping() or {} if "connection_options" in nodes else {}

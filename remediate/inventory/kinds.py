@@ -8,7 +8,16 @@ from pathlib import Path
 
 from remediate.inventory import fields
 from remediate.inventory.document import Node, did_you_mean, listed
-from remediate.inventory.files import DEVICE_DATA, DEVICES, PACS, PACS_DATA, VANTAGE_DATA, VANTAGES, Inherited
+from remediate.inventory.files import (
+    DEVICE_DATA,
+    DEVICES,
+    PACS,
+    PACS_DATA,
+    SITE_DATA,
+    VANTAGE_DATA,
+    VANTAGES,
+    Inherited,
+)
 from remediate.model.site import (
     Access,
     Addresses,
@@ -43,7 +52,9 @@ def kind_of(host: Inherited) -> str | None:
         return None
     keys = {PACS: PACS_DATA, VANTAGES: VANTAGE_DATA, "devices": DEVICE_DATA}[kinds[0]]
     for key, node in host.own.data.items():
-        if key not in keys:
+        if key in SITE_DATA:
+            node.problem(f"unknown key here: it belongs into defaults.yaml, data: {{{key}: ...}}")
+        elif key not in keys:
             node.problem(f"unknown key; allowed: {listed(keys)}{did_you_mean(key, keys)}")
     return kinds[0]
 
@@ -296,10 +307,15 @@ def vantage(host: Inherited, base: Path) -> Vantage | None:
     zone = fields.choice(data["zone"], Zone) if "zone" in data else None
     if "zone" not in data:
         host.own.node.problem("data.zone is missing; allowed: outside, inside")
-    via = fields.via(data["via"], keys) if "via" in data else None
+    via = fields.via(data["via"], keys, data.get("socks"), base) if "via" in data else None
     peer = fields.name(data["peer"]) if "peer" in data else None
     if "peer" in data and zone is Zone.OUTSIDE:
         data["peer"].problem("a vantage outside is no peer's place; allowed: only with zone: inside")
+    certificate = None
+    if "client_certificate" in data and "peer" not in data:
+        data["client_certificate"].problem("is a peer's own; allowed: only with peer")
+    elif "client_certificate" in data:
+        certificate = fields.client_certificate(data["client_certificate"], base)
     canaries = _canaries(data["canaries"]) if "canaries" in data else ()
     if zone is Zone.OUTSIDE and "canaries" not in data:
         host.own.node.problem(
@@ -311,15 +327,16 @@ def vantage(host: Inherited, base: Path) -> Vantage | None:
     if zone is None or ("via" in data and via is None):
         return None
     given = {} if via is None else {"via": via}
-    return Vantage(name=host.name, zone=zone, peer=peer, canaries=canaries, **given)
+    return Vantage(name=host.name, zone=zone, peer=peer, client_certificate=certificate, canaries=canaries, **given)
 
 
 def _canaries(node: Node) -> tuple[Canary, ...]:
     found = []
     for item in node.items("a list such as [{address: 203.0.113.1, port: 443}]") or []:
-        keys = item.mapping(("address", "port"), required=("address", "port")) or {}
+        keys = item.mapping(("address", "port", "behind"), required=("address", "port")) or {}
         address = fields.address(keys["address"]) if "address" in keys else None
         port = fields.port(keys["port"]) if "port" in keys else None
+        behind = fields.name(keys["behind"]) if "behind" in keys else None
         if address is not None and port is not None:
-            found.append(Canary(address=address, port=port))
+            found.append(Canary(address=address, port=port, behind=behind))
     return tuple(found)

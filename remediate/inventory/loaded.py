@@ -5,12 +5,13 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 
 from nornir.core.inventory import Inventory
 
 from remediate.errors import InventoryError, UsageError
-from remediate.inventory import fields, kinds
+from remediate.inventory import configured, fields, kinds, scope
 from remediate.inventory.document import FILL_IN, Node, Problems, did_you_mean
 from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, LoadedDefaults, nornir_inventory, read
 from remediate.model.site import Device, IPAddress, Login, Pacs, Site, Vantage, Zone
@@ -28,6 +29,17 @@ class Loaded:
     digest: str
     path: Path
     groups: Mapping[str, frozenset[str]]
+
+    def check_authorised(self, today: date) -> None:
+        """Raises InventoryError for every address whose authorisation has ended. ``today``: in UTC."""
+        if lines := scope.ended(self.site, today):
+            raise InventoryError(
+                "what may be asked has ended",
+                lines,
+                where=str(self.path),
+                next="have it renewed, then change `expires` in data.scope of defaults.yaml; nothing was asked or "
+                "changed",
+            )
 
     def select(self, hosts: str, limit: str | None = None) -> tuple[str, ...]:
         """The PACS that a play's ``hosts`` pattern selects, less what ``limit`` leaves out, in inventory order.
@@ -137,6 +149,10 @@ def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | Non
     for host in by_kind[PACS]:
         if (one := kinds.pacs(host)) is not None:
             pacs[host.name] = one
+            if (itself := configured.device(host, one, platforms)) is not None:
+                devices[host.name] = itself
+                if (login := kinds.login(host, files.base)) is not None:
+                    logins[host.name] = login
     for host in by_kind["devices"]:
         if (device := kinds.device(host, platforms)) is not None:
             devices[host.name] = device
@@ -150,7 +166,17 @@ def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | Non
     if complete:
         _references(by_kind)
     _shared_endpoints(pacs, {host.name: host for host in by_kind[PACS]})
-    return Site(pacs=pacs, devices=devices, vantages=vantages, logins=logins)
+    wide = files.defaults.data
+    site = Site(
+        pacs=pacs,
+        devices=devices,
+        vantages=vantages,
+        authorised=scope.authorised(wide["scope"]) if "scope" in wide else (),
+        limits=scope.limits(wide["limits"]) if "limits" in wide else scope.GENTLE,
+        logins=logins,
+    )
+    scope.outside(site, {host.name: host for host in hosts})
+    return site
 
 
 def _references(by_kind: Mapping[str, list[Inherited]]) -> None:
@@ -166,6 +192,17 @@ def _references(by_kind: Mapping[str, list[Inherited]]) -> None:
         node = host.data.get("peer")
         if node is not None and isinstance(node.raw, str):
             fields.check_name(node, node.raw, peers, "peer of any PACS")
+        for behind in _of_items(host, "canaries", "behind"):
+            fields.check_name(behind, behind.raw, devices, "device")
+
+
+def _of_items(host: Inherited, key: str, inner: str) -> Iterator[Node]:
+    """The texts under ``inner`` in the items of a list, as far as they are as they must be."""
+    node = host.data.get(key)
+    for item in node.raw if node is not None and isinstance(node.raw, list) else []:
+        found: Node | None = item.raw.get(inner) if isinstance(item.raw, dict) else None
+        if found is not None and isinstance(found.raw, str):
+            yield found
 
 
 def _peer_names(host: Inherited) -> Iterator[str]:

@@ -8,21 +8,26 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from remediate.model.base import Name, Value, canonical, sha256
-from remediate.model.rule import Intent, Rule
+from remediate.model.rule import CallerIntent, Intent, Rule, Setting
 from remediate.model.site import Addressing
 from remediate.model.verdict import Expectation
+from remediate.model.window import Window
 
 #: Names one push of one change on one device; it is on the device while the change is provisional.
 Token = NewType("Token", str)
+
+
+#: The entries of a section: of a packet filter, in order, or of an archive's configuration.
+Items = tuple[Rule, ...] | tuple[Setting, ...]
 
 
 class Section(Value):
     """Our entries for one PACS and one control on a device, after the change and before it; None: none at all."""
 
     name: str
-    intent: Intent
-    rules: tuple[Rule, ...] | None
-    previous: tuple[Rule, ...] | None
+    intent: Intent | CallerIntent
+    rules: Items | None
+    previous: Items | None
 
 
 class Candidate(Value):
@@ -46,7 +51,8 @@ class Wave(Value):
     ``revert_in``: how long a device waits before it takes an unconfirmed change back.
     ``in_place``: device → sections that are there already, exactly as they would be made.
     ``not_asked``: PACS → what no probe looks at. ``reopens``: it takes an earlier change back, so what the outside
-    sees afterwards is recorded, not judged.
+    sees afterwards is recorded, not judged. ``window``: it is pushed only where ``takes_at_most``, the time of push,
+    verify and rollback at the worst, fits into it. ``soak``: how long it is left alone before the next one.
     """
 
     number: int
@@ -60,12 +66,16 @@ class Wave(Value):
     not_asked: dict[str, tuple[str, ...]] = {}
     max_fail_percentage: float = 0
     reopens: bool = False
+    window: Window | None = None
+    takes_at_most: timedelta = timedelta(0)
+    soak: timedelta = timedelta(0)
 
 
 class Plan(Value):
     """Everything that would happen, frozen and hashed.
 
     ``inventory``, ``playbook``: absolute paths. ``inputs``: the hashes of what they and the templates held.
+    ``allowed_signers``: absolute paths; in each stands who may approve. ``emergency``: why it is run without that.
     """
 
     schema_version: int = 1
@@ -75,6 +85,12 @@ class Plan(Value):
     inputs: dict[str, str]
     waves: tuple[Wave, ...]
     warnings: tuple[str, ...] = ()
+    allowed_signers: tuple[str, ...] = ()
+    emergency: str = ""
+
+    @property
+    def needs_approval(self) -> bool:
+        return bool(self.allowed_signers) and not self.emergency
 
     @property
     def digest(self) -> str:

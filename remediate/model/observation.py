@@ -64,8 +64,9 @@ class Surface(StrEnum):
 class Tls(Value):
     """One TLS handshake. ``version`` and ``cipher``: OpenSSL's names (RFC 8446 B.4).
 
-    ``self_signed``, ``names_match``: of the server's certificate; its names count as identifiers and are not kept.
-    None where no certificate could be read. ``faults``: what BCP 195 (RFC 9325) does not allow, in our words.
+    ``self_signed``, ``names_match`` (the address that was asked is one of its names): of the server's certificate; its
+    names count as identifiers and are not kept. None where no certificate could be read. ``client_certificate``: the
+    server asked for one. ``faults``: what BCP 195 (RFC 9325) does not allow, in our words.
     """
 
     version: str
@@ -101,8 +102,9 @@ class Question(Value):
     """One question to one service from one vantage. An AE title of a peer only from that peer's own place.
 
     ``address`` and ``port`` are the ones that are dialled; ``service_port`` is the PACS's own.
-    ``calling_ae_title`` and ``called_ae_title`` are None where the service is not DICOM.
+    ``calling_ae_title`` is None where the service is not DICOM, ``called_ae_title`` where it is not web either.
     ``up_to``: the highest rung that is asked for; None for all of the ladder.
+    ``count``: whether an archive may be asked how much it holds; never from outside.
     """
 
     pacs: str
@@ -114,6 +116,7 @@ class Question(Value):
     calling_ae_title: AETitle | None = None
     called_ae_title: AETitle | None = None
     up_to: Rung | None = None
+    count: bool = False
 
     @property
     def endpoint(self) -> str:

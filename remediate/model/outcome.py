@@ -9,16 +9,18 @@ from remediate.model.verdict import Judgement
 
 class Waits(Value):
     """Seconds of one run. ``deadlines``: until silence was taken for *filtered*; ``pacs``: for answers;
-    ``timer``: for a device's revert timer; ``remainder``: everything else, our own work included."""
+    ``timer``: for a device's revert timer; ``soak``: between waves; ``remainder``: everything else, our own work
+    included."""
 
     total: float
     deadlines: float
     pacs: float
     timer: float
+    soak: float = 0.0
 
     @property
     def remainder(self) -> float:
-        return max(0.0, self.total - self.deadlines - self.pacs - self.timer)
+        return max(0.0, self.total - self.deadlines - self.pacs - self.timer - self.soak)
 
 
 class WaveOutcome(Value):
@@ -30,10 +32,19 @@ class WaveOutcome(Value):
 
 
 class Outcome(Value):
-    """How a change ended. ``reason``: why it did not go through; "" when it did."""
+    """How a change ended. ``reason``: why it did not go through; "" when it did.
+
+    ``stays``: the PACS whose waves stay confirmed although a later one did not go through. ``failed``: a wave was
+    taken back or could not be done, other than by Ctrl-C or by the window. ``rollback``: what took ``stays`` back.
+    ``emergency``: why it was run without the approval that it needed.
+    """
 
     change: str
     exit_status: int
     waves: tuple[WaveOutcome, ...]
     waits: Waits
     reason: str = ""
+    stays: tuple[str, ...] = ()
+    failed: bool = False
+    rollback: Outcome | None = None
+    emergency: str = ""

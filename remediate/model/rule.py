@@ -1,11 +1,11 @@
-"""Vendor-neutral packet-filter rules, and what a control wants of a device."""
+"""Vendor-neutral packet-filter rules and settings, and what a control wants of a device."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from remediate.model.base import Name, Port, Value
-from remediate.model.site import Door, IPNetwork
+from remediate.model.base import AETitle, Name, Port, Value
+from remediate.model.site import Door, IPAddress, IPNetwork, Role
 
 
 class Action(StrEnum):
@@ -65,4 +65,38 @@ class Intent(Value):
     @property
     def section(self) -> str:
         """The name of the part of the guard that this intent owns on its device."""
+        return f"{self.control}_{self.pacs}"
+
+
+class Setting(Value):
+    """One value of a configuration that is a document. ``key``: the way to it; ``value``: canonical JSON."""
+
+    key: tuple[str, ...]
+    value: str
+
+
+class Caller(Value):
+    """Who may open associations with an archive: under which title, from where, and for what.
+
+    ``address``: where it also listens, on ``port``, for what the archive opens to it; ``port`` None: it does not.
+    """
+
+    peer: Name
+    ae_title: AETitle
+    address: IPAddress
+    port: Port | None = None
+    roles: tuple[Role, ...]
+
+
+class CallerIntent(Value):
+    """What a control wants of an archive itself: associations only to its own title, and only from ``callers``."""
+
+    pacs: Name
+    control: Name
+    device: Name
+    ae_title: AETitle
+    callers: tuple[Caller, ...]
+
+    @property
+    def section(self) -> str:
         return f"{self.control}_{self.pacs}"

@@ -10,6 +10,7 @@ from typing import Literal
 
 from pydantic import Field, SecretStr
 
+from remediate.errors import ScopeError
 from remediate.model.base import AETitle, Name, Port, Value
 
 IPAddress = IPv4Address | IPv6Address
@@ -182,26 +183,50 @@ class Guard(Value):
     interface: tuple[str, ...]
 
 
+class ConfigFile(Value):
+    """The file that configures an archive: an absolute path there, and how the archive is made to read it again.
+
+    ``restart``: a command line for the shell of that host, run as root. ``ports``: on which the archive listens.
+    """
+
+    path: str
+    restart: str
+    ports: tuple[Port, ...]
+
+
 class Device(Value):
-    """Anything that takes configuration. How to log in to it is in its Nornir host, never here."""
+    """Anything that takes configuration. How to log in to it is in its Nornir host, never here.
+
+    ``config``: of an archive that is configured itself; its ``guard`` stands nowhere.
+    """
 
     name: Name
     platform: str
     guard: Guard
+    config: ConfigFile | None = None
     management: tuple[str, ...] = ("local",)
 
 
 class Canary(Value):
-    """An endpoint that must answer, so that a dead vantage never looks like a closed port."""
+    """An endpoint that must answer, so that a dead vantage never looks like a closed port.
+
+    ``behind``: the device that it stands behind. Where it answers on the port on which an archive behind the same
+    device does not, that device's rules are the reason.
+    """
 
     address: IPAddress
     port: Port
+    behind: Name | None = None
 
 
 class LocalVia(Value):
     """From this machine, optionally from one of its addresses."""
 
     source: IPAddress | None = None
+
+    @property
+    def words(self) -> str:
+        return "this machine" + (f", from {self.source}" if self.source else "")
 
 
 class SshVia(Value):
@@ -216,6 +241,10 @@ class SshVia(Value):
     key: str | None = None
     known_hosts: str
 
+    @property
+    def words(self) -> str:
+        return f"over SSH, {self.user}@{self.host} port {self.port}"
+
 
 class SocksVia(Value):
     """Through a SOCKS5 server (RFC 1928) that opens the TCP connection."""
@@ -224,6 +253,10 @@ class SocksVia(Value):
     port: Port = 1080
     username: str | None = None
     password: SecretStr | None = Field(default=None, exclude=True)
+
+    @property
+    def words(self) -> str:
+        return f"through the SOCKS server {self.host} port {self.port}"
 
 
 class ClientCertificate(Value):
@@ -254,6 +287,73 @@ class Authorisation(Value):
     reference: str
     expires: date
 
+    def ended(self, today: date) -> str:
+        """In words that it has; "" while it counts."""
+        if today <= self.expires:
+            return ""
+        return f"the authorisation {self.reference} for {self.network} ended on {self.expires}"
+
+
+class Scope(Value):
+    """The only addresses that a packet of ours may go to.
+
+    ``addresses``: None for every one that is authorised. ``authorised``: () where ``addresses`` alone decides.
+    """
+
+    addresses: frozenset[IPAddress] | None
+    authorised: tuple[Authorisation, ...] = ()
+
+    def ended(self, address: IPAddress, today: date) -> str:
+        """In words that every authorisation for it has; "" while one counts, and where there is none."""
+        words = [one.ended(today) for one in self.authorised if address in one.network]
+        return "" if "" in words else "; ".join(words)
+
+    def covers(self, address: IPAddress) -> bool:
+        """Whether it was ever authorised."""
+        return not self.authorised or any(address in one.network for one in self.authorised)
+
+    def check(self, address: IPAddress, port: int, today: date) -> None:
+        """Raises ScopeError. ``today``: in UTC."""
+        if self._allows(address, today):
+            return
+        if self.addresses is not None and address not in self.addresses:
+            raise ScopeError(
+                "this address is not in the inventory; nothing was sent",
+                where=f"{address} port {port}",
+                next="add it to the addresses of a PACS or the canaries of a vantage, if it may be asked",
+            )
+        if not (ended := self.ended(address, today)):
+            raise ScopeError(
+                "no authorisation covers this address; nothing was sent",
+                where=f"{address} port {port}",
+                next="add its network to data.scope in defaults.yaml, with the reference of who allowed it",
+            )
+        raise ScopeError(
+            f"{ended}; nothing was sent",
+            where=f"{address} port {port}",
+            next="have it renewed, then change `expires` in data.scope of defaults.yaml",
+        )
+
+    def _allows(self, address: IPAddress, today: date) -> bool:
+        """Asked before every connection of a sweep."""
+        if self.addresses is not None and address not in self.addresses:
+            return False
+        if not self.authorised:
+            return self.addresses is not None
+        return any(today <= one.expires and address in one.network for one in self.authorised)
+
+
+class Limits(Value):
+    """How gently archives are asked; None: no limit.
+
+    ``per_host``: connections a second to one PACS, ``per_site`` to all together. ``associations``: DICOM associations
+    with one PACS in one round of questions.
+    """
+
+    per_host: float | None = Field(default=None, gt=0)
+    per_site: float | None = Field(default=None, gt=0)
+    associations: int | None = Field(default=None, ge=1)
+
 
 class Login(Value):
     """How to log in to a device over SSH. Paths are absolute; without ``key`` the agent and ~/.ssh are asked.
@@ -279,10 +379,11 @@ class Site(Value):
     devices: dict[str, Device] = {}
     vantages: dict[str, Vantage] = {}
     authorised: tuple[Authorisation, ...] = ()
+    limits: Limits = Limits()
     logins: dict[str, Login] = Field(default={}, exclude=True, repr=False)
 
-    def scope(self) -> frozenset[IPAddress]:
-        """The only addresses that a packet of ours may go to: the archives' own, and the canaries'."""
+    def scope(self) -> Scope:
+        """The archives' own addresses and the canaries', as far as they are authorised."""
         pacs = {p.address for one in self.pacs.values() for p in (*one.addresses.inside, *one.addresses.outside)}
         canaries = {c.address for one in self.vantages.values() for c in one.canaries}
-        return frozenset(pacs | canaries)
+        return Scope(addresses=frozenset(pacs | canaries), authorised=self.authorised)

@@ -29,12 +29,16 @@ class TlsFailed(RemediateError):
 
     ``certificate_wanted``: the server asks for a client certificate, or for another than the one shown; with TLS 1.3
     that comes after the handshake, at the first read. ``tls``: what was seen of the handshake until then.
+    ``answered``: whether the server spoke TLS at all; an alert may come before there is anything for ``tls``.
     """
 
-    def __init__(self, detail: str, *, certificate_wanted: bool = False, tls: Tls | None = None) -> None:
+    def __init__(
+        self, detail: str, *, certificate_wanted: bool = False, tls: Tls | None = None, alert: bool = False
+    ) -> None:
         super().__init__(detail)
         self.certificate_wanted = certificate_wanted
         self.tls = tls
+        self.answered = alert or certificate_wanted or tls is not None
 
 
 class ByteCapExceeded(RemediateError):
@@ -44,8 +48,14 @@ class ByteCapExceeded(RemediateError):
 class Stream(Protocol):
     """An open connection: local TCP, an SSH channel, SOCKS, or TLS over any of them.
 
-    Reads raise StreamEnded, StreamReset, ByteCapExceeded, and TimeoutError at the deadline given to the dial.
+    Reads raise StreamEnded, StreamReset, ByteCapExceeded, and TimeoutError at the deadline given to the dial; over
+    TLS also TlsFailed.
     """
+
+    @property
+    def tls(self) -> Tls | None:
+        """What the handshake showed; None where it is not TLS."""
+        ...
 
     async def recv(self, most: int) -> bytes:
         """At least one byte, at most ``most``."""
@@ -67,8 +77,9 @@ class Stream(Protocol):
 class Dial(Protocol):
     """The way to the service that a question asks for. The one place where a packet may leave.
 
-    Holds the scope check (ScopeError before anything is sent), the gate (one question at a time to each service of a
-    PACS; released when the context ends), the byte cap and the deadline.
+    Holds the scope check (ScopeError before anything is sent), the gate (one question at a time to all DICOM services
+    of a PACS together, and to each other service; released when the context ends), the pace, the byte cap and the
+    deadline.
     ``deadline``: seconds for the first connection to be made, counted from the moment the gate opened, and once more
     for everything after it, further connections included. Where an SSH server connects, its own connect time-out
     (about 130 s by default) is waited for instead of the first, because only its words tell *filtered* from a slow
@@ -89,11 +100,17 @@ class LineContext(Protocol):
 class Line(Protocol):
     """One question's connections, one after the other."""
 
-    def connect(self) -> StreamContext: ...
+    def connect(self, *, tls: bool = False) -> StreamContext:
+        """``tls``: with a TLS handshake first, which shows the vantage's client certificate if it has one."""
+        ...
 
 
 class StreamContext(Protocol):
-    """``async with line.connect() as stream``: raises DialFailed; aborts the stream on every way out."""
+    """``async with line.connect() as stream``: raises DialFailed; aborts the stream on every way out.
+
+    With ``tls`` it also raises TlsFailed, whatever ended the handshake (a reset and the deadline are its cause). The
+    handshake's time counts as conversation: after the first connection was made.
+    """
 
     async def __aenter__(self) -> Stream: ...
 

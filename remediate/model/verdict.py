@@ -24,7 +24,11 @@ class Grade(StrEnum):
 
 
 class Expectation(Value):
-    """What the answer to ``question`` must be: one of ``rungs``, and all of ``negotiated`` accepted."""
+    """What the answer to ``question`` must be: one of ``rungs``, and all of ``negotiated`` accepted.
+
+    ``attributable``: a canary of the vantage that stands behind a device of the PACS answers on the same port, so that
+    *filtered* is that device's doing even where nobody got through before.
+    """
 
     question: Question
     purpose: Purpose
@@ -33,6 +37,7 @@ class Expectation(Value):
     peer: str | None = None
     role: Role | None = None
     grade: Grade = Grade.DIRECT
+    attributable: bool = False
 
 
 class Outcome(StrEnum):

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple, Protocol
 
 from remediate.errors import PlanError
 from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token
-from remediate.model.rule import Intent, Rule
 from remediate.model.site import Device, Login
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
 PLATFORMS = {
     "cisco_ios": "remediate.platforms.cisco_ios",
     "linux_nftables": "remediate.platforms.linux_nftables",
+    "orthanc": "remediate.platforms.orthanc",
 }
 
 
@@ -89,45 +89,53 @@ ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "a
 
 
 class FilterState(Protocol):
-    """What a running configuration says about packets, in two parts.
+    """What a running configuration says, in two parts.
 
     ``sections``: our own entries, by the name of their section. ``foreign``: everything else, as text that must
-    never change but as a candidate says.
+    never change but as a candidate says. ``text``: all of it, where that is what its administrator would compare;
+    None where only the sections are shown.
     """
 
     @property
-    def sections(self) -> Mapping[str, tuple[Rule, ...]]: ...
+    def sections(self) -> Mapping[str, tuple[Any, ...]]: ...
+
+    @property
+    def text(self) -> str | None: ...
 
     @property
     def foreign(self) -> str: ...
 
 
 class PlatformSpec(Protocol):
-    """What is known of a platform without a session; pure but for ``connect`` and ``try_login``."""
+    """What is known of a platform without a session; pure but for ``connect`` and ``try_login``.
+
+    The entries of a packet filter are Rules, made from an Intent; those of an archive are Settings, made from a
+    CallerIntent. Each platform knows one of the two, and controls bring it no other.
+    """
 
     name: str
     capabilities: Capabilities
 
-    def expressed(self, intent: Intent) -> tuple[Rule, ...]:
+    def expressed(self, intent: Any) -> tuple[Any, ...]:
         """The entries that carry an intent out there, as ``read`` would show them. Raises PlanError where it cannot."""
+        ...
+
+    def objections(self, state: Any, intents: Sequence[Any]) -> tuple[str, ...]:
+        """Why the intents must not be carried out on that configuration: whom it would lock out; () where it may."""
         ...
 
     def read(self, device: Device, running: str) -> FilterState: ...
 
-    def context(
-        self, device: Device, state: FilterState, printed: Mapping[str, tuple[Rule, ...] | None]
-    ) -> dict[str, Any]:
+    def context(self, device: Device, state: Any, printed: Mapping[str, tuple[Any, ...] | None]) -> dict[str, Any]:
         """What a template must know besides the sections that it prints (None: the section goes away)."""
         ...
 
-    def simulate(self, device: Device, state: FilterState, text: str) -> FilterState:
+    def simulate(self, device: Device, state: Any, text: str) -> FilterState:
         """The state once a rendered text is loaded. Raises Unprovable for what it does not know in that text."""
         ...
 
-    def prove(
-        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent]
-    ) -> tuple[str, ...]:
-        """The packets with which ``after`` does other than the intents, or other than before; () is a proof."""
+    def prove(self, device: Device, before: Any, after: Any, intents: Sequence[Any]) -> tuple[str, ...]:
+        """With what ``after`` does other than the intents, or other than before; () is a proof."""
         ...
 
     def connect(self, device: Device, login: Login) -> Platform: ...

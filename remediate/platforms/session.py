@@ -18,6 +18,8 @@ from netmiko import ConnectHandler, NetmikoAuthenticationException, NetmikoBaseE
 from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError
 from remediate.model.site import Device, Login
 
+#: A netmiko device type that reads no prompt: a device's own PS1 and banner do not matter to channels of our own.
+EXEC_ONLY = "terminal_server"
 CONNECT_TIMEOUT = 15.0
 _POLL = 0.02
 _ABORT_SEEN_IN = 0.5

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import cache
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -38,12 +39,22 @@ class Probe(Protocol):
         ...
 
 
+@cache
+def _probe(kind: ServiceKind) -> Probe:
+    return cast("Probe", import_module(PROBES[kind]))
+
+
+def prepare() -> None:
+    """Imports the probe for DICOM, which takes a fifth of a second and more."""
+    _probe(ServiceKind.DICOM)
+
+
 async def observe(dial: Dial, question: Question, deadline: float) -> Observation:
     """Asks once. Whatever the peer does is an observation; ScopeError and cancellation pass.
 
     ``deadline``: seconds to connect, and once more for all that follows. ``asked_at`` is before the dial's gate.
     """
-    probe = cast("Probe", import_module(PROBES[question.kind]))
+    probe = _probe(question.kind)
     found = Found(probe.FIRST)
     asked_at, start = datetime.now(UTC), time.monotonic()
     try:
@@ -75,6 +86,6 @@ def describe(question: Question) -> str:
     text = f"{question.kind.value} at {question.endpoint} of {question.pacs}, from {question.vantage}"
     if question.calling_ae_title is not None:
         text += f" as {question.calling_ae_title}"
-    if question.called_ae_title is not None:
+    if question.kind.is_dicom and question.called_ae_title is not None:
         text += f" to {question.called_ae_title}"
     return text

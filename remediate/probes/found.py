@@ -23,7 +23,14 @@ class Found:
     tls: Tls | None = None
     stack: Stack | None = None
 
+    def note(self, text: str) -> None:
+        """One more of our own phrases."""
+        self.detail = f"{self.detail}; {text}" if self.detail else text
 
+
+#: ``Question.up_to`` of web and file services: as far as a query's answer, or not limited, everything is asked that a
+#: probe knows; below that, the front page or the greeting only.
+EVERYTHING = (None, Rung.QUERY_REFUSED, Rung.QUERY_ANSWERED, Rung.DATA_RETURNED)
 #: How a stream can fail a reader, in our words.
 FAILURES: dict[type[Exception], str] = {
     StreamEnded: "connection closed",

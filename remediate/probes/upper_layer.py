@@ -26,14 +26,20 @@ from pynetdicom.pdu_primitives import (
 )
 from pynetdicom.presentation import PresentationContext, build_context
 
+from remediate.model.observation import Stack
 from remediate.model.site import Role
 from remediate.model.stream import Stream
+from remediate.probes.stacks import stack
 
 #: PS3.8 9.3.1: PDU types.
 ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RP, ABORT = 0x02, 0x03, 0x04, 0x06, 0x07
+#: What may answer an A-ASSOCIATE-RQ.
+ANSWERS = frozenset({ASSOCIATE_AC, ASSOCIATE_RJ, ABORT})
 #: What a PDU may declare before it is read; also the maximum length that we announce for P-DATA.
 PDU_CAP = 32 << 10
 COMMAND_CAP = 4 << 10
+#: Bytes of an A-ASSOCIATE-AC that is remembered, and how many are.
+SMALL, REMEMBERED = 4 << 10, 256
 #: PS3.7 E.1, E.2: (0000,0100) Command Field, (0000,0800) Command Data Set Type, (0000,0900) Status.
 COMMAND_FIELD, DATA_SET_TYPE, STATUS = 0x0100, 0x0800, 0x0900
 ECHO_RSP, FIND_RSP, NO_DATA_SET = 0x8030, 0x8020, 0x0101
@@ -156,10 +162,13 @@ A_RELEASE_RQ_BYTES = A_RELEASE_RQ().encode()
 
 @dataclass(frozen=True)
 class Accepted:
-    """``contexts``: of those proposed. ``max_length``: of a P-DATA that the peer takes, 0 for any."""
+    """``contexts``: of those proposed. ``max_length``: of a P-DATA that the peer takes, 0 for any.
+    ``stack``: what the peer's implementation suggests, None where our table does not know it.
+    """
 
     contexts: frozenset[int]
     max_length: int
+    stack: Stack | None
 
 
 @dataclass(frozen=True)
@@ -190,11 +199,16 @@ def _items(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def accepted(body: bytes) -> Accepted:
-    """PS3.8 9.3.3. A context counts once it is one of ours and every answer about it is acceptance."""
+    """PS3.8 9.3.3. Archives of one make answer alike, so small equal answers are decoded once."""
+    return _remembered(body) if len(body) <= SMALL else _accepted(body)
+
+
+def _accepted(body: bytes) -> Accepted:
+    """A context counts once it is one of ours and every answer about it is acceptance."""
     if len(body) < 68:
         raise Malformed("a malformed A-ASSOCIATE-AC")
     results: dict[int, set[int]] = {}
-    max_length = 0
+    max_length, implementation, version = 0, b"", b""
     for kind, value in _items(body[68:]):
         if kind == 0x21 and len(value) >= 4:
             results.setdefault(value[0], set()).add(value[2])
@@ -202,8 +216,15 @@ def accepted(body: bytes) -> Accepted:
             for part, content in _items(value):
                 if part == 0x51 and len(content) == 4:
                     max_length = int.from_bytes(content, "big")
+                elif part == 0x52:
+                    implementation = content
+                elif part == 0x55:
+                    version = content
     contexts = frozenset(i for i, answers in results.items() if i in ROLE and answers == {0})
-    return Accepted(contexts, max(max_length, 64) if max_length else 0)
+    return Accepted(contexts, max(max_length, 64) if max_length else 0, stack(implementation, version))
+
+
+_remembered = lru_cache(maxsize=REMEMBERED)(_accepted)
 
 
 async def response(stream: Stream, expected: int) -> Response:
@@ -232,6 +253,7 @@ async def response(stream: Stream, expected: int) -> Response:
                 return _parsed(bytes(command), expected, more=left > 0)
 
 
+@lru_cache(maxsize=REMEMBERED)
 def _parsed(command: bytes, expected: int, *, more: bool) -> Response:
     """PS3.7 6.3.1: elements in Implicit VR Little Endian; only the unsigned shorts that we need are looked at."""
     values: dict[int, int] = {}

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from remediate.model.verdict import Judgement
 from remediate.report import tables
 
 
+class _Asked(ProgressColumn):
+    """How many of how many questions are done; read when it is drawn, so that whoever asks never waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = (0, 0)
+        self.text: Callable[[], str] | None = None
+
+    def render(self, task: Task) -> Text:  # noqa: ARG002 -- rich's protocol
+        if self.text is not None:
+            return Text(self.text())
+        done, questions = self.now
+        return Text(f"{done} of {questions} questions" if questions else "")
+
+
 class Busy:
     """What is being waited for, and for how long already: a line at the bottom of a terminal, nothing in a pipe."""
 
     def __init__(self, console: Console) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        self._asked = _Asked()
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), self._asked, TimeElapsedColumn())
         self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
     def now(self, what: str) -> None:
@@ -24,8 +40,17 @@ class Busy:
         self._progress.add_task(what, total=None)
         self._progress.start()
 
+    def asked(self, done: int, questions: int) -> None:
+        """Takes no lock and draws nothing: it is called on the loop that waits for answers."""
+        self._asked.now = (done, questions)
+
+    def following(self, text: Callable[[], str]) -> None:
+        """In place of the questions; called whenever it is drawn."""
+        self._asked.text = text
+
     def stop(self) -> None:
         self._progress.stop()
+        self._asked.now = (0, 0)
         for task in self._progress.task_ids:
             self._progress.remove_task(task)
 

@@ -71,7 +71,9 @@ def as_json(made: Document) -> str:
     return made.model_dump_json(indent=2) + "\n"
 
 
-def write_private(path: Path, text: str) -> None:
+def write_private(
+    path: Path, text: str, what: str = "the export", advice: str = "name another file with --out"
+) -> None:
     """Mode 0600 from its first byte on; a file that was there is replaced as a whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -80,9 +82,7 @@ def write_private(path: Path, text: str) -> None:
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
-        raise UsageError(
-            f"the export cannot be written: {error.strerror}", where=str(path), next="name another file with --out"
-        ) from error
+        raise UsageError(f"{what} cannot be written: {error.strerror}", where=str(path), next=advice) from error
 
 
 def _document(entries: Sequence[Entry], problems: tuple[str, ...], forced: bool) -> Document:
@@ -105,6 +105,8 @@ def _document(entries: Sequence[Entry], problems: tuple[str, ...], forced: bool)
             exit_status=last.data["exit_status"] if ended else None,
             reason=last.data["reason"] if ended else "",
             operators=tuple(_operators(entries)),
+            signatures=tuple(_signatures(entries)),
+            emergency=plan.emergency if plan else "",
             plan_sha256=first.data.get("plan_sha256"),
             playbook=plan.playbook if plan else None,
             inventory=plan.inventory if plan else None,
@@ -140,6 +142,12 @@ def _document(entries: Sequence[Entry], problems: tuple[str, ...], forced: bool)
 
 def _waves(plan: Plan | None) -> tuple[Wave, ...]:
     return plan.waves if plan else ()
+
+
+def _signatures(entries: Iterable[Entry]) -> Iterator[schema.Signature]:
+    for entry in entries:
+        for role, signed in entry.data.get("signatures", {}).items():
+            yield schema.Signature(role=role, at=entry.at, **signed)
 
 
 def _operators(entries: Iterable[Entry]) -> Iterator[schema.Operator]:

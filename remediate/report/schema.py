@@ -30,6 +30,21 @@ class Operator(Value):
     at: datetime
 
 
+class Signature(Value):
+    """``role``: ``closer`` signed the entry before, and so all that had been done.
+
+    ``namespace``, ``message``, ``signature``: as ``ssh-keygen -Y verify`` takes them.
+    """
+
+    role: Literal["approver", "operator", "closer"]
+    principal: str
+    fingerprint: str
+    at: datetime
+    namespace: str
+    message: str
+    signature: str
+
+
 class Change(Value):
     """``outcome``: the state that weighs most among the waves; ``exit_status`` is None until the change has ended."""
 
@@ -42,6 +57,8 @@ class Change(Value):
     exit_status: int | None
     reason: str
     operators: tuple[Operator, ...]
+    signatures: tuple[Signature, ...]
+    emergency: str
     plan_sha256: str | None
     playbook: str | None
     inventory: str | None

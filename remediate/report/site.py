@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from remediate.model.site import Device, LocalVia, Login, Pacs, Peer, Published, Service, Site, SocksVia, Vantage, Zone
+from remediate.model.site import Device, Login, Pacs, Peer, Published, Service, Site, Vantage, Zone
 
 
 def table(site: Site) -> Table:
@@ -76,14 +76,8 @@ def _from_inside(site: Site, vantage: Vantage) -> Tree:
 
 def _root(vantage: Vantage) -> Tree:
     text = Text().append(vantage.name, style="bold")
-    via = vantage.via
-    if isinstance(via, LocalVia):
-        how = "this machine" + (f", from {via.source}" if via.source else "")
-    elif isinstance(via, SocksVia):
-        how = f"through the SOCKS server {via.host} port {via.port}"
-    else:
-        how = f"over SSH, {via.user}@{via.host} port {via.port}"
-    text.append(f" ({vantage.zone}{f', in the place of {vantage.peer}' if vantage.peer else ''}; {how})", style="dim")
+    place = f", in the place of {vantage.peer}" if vantage.peer else ""
+    text.append(f" ({vantage.zone}{place}; {vantage.via.words})", style="dim")
     return Tree(text)
 
 

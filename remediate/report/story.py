@@ -25,6 +25,7 @@ _LOOKED = {
     "after": "with the change in force",
     "taken back": "after the change was taken back",
 }
+_SIGNED = {"approver": "the plan was approved", "operator": "its run was signed", "closer": "its end was signed"}
 
 
 class Line(NamedTuple):
@@ -63,6 +64,9 @@ def facts(made: Document) -> list[str]:
     """When, by whom, with what; and what the record itself is worth."""
     change = made.change
     lines = [f"{one.did} {utc(one.at)} by {one.name} on {one.host}" for one in change.operators]
+    lines += [f"{_SIGNED[one.role]} by {one.principal} ({one.fingerprint})" for one in change.signatures]
+    if change.emergency:
+        lines.append(f"EMERGENCY, run without approval: {change.emergency}")
     if change.ended_at is not None and change.exit_status is not None:
         meaning = _EXIT.get(change.exit_status, "")
         lines.append(
@@ -71,6 +75,11 @@ def facts(made: Document) -> list[str]:
         )
     if change.playbook:
         lines.append(f"playbook {change.playbook}, plan {str(change.plan_sha256)[:16]}")
+    kept = [
+        p for w in made.waves if w.state is State.CONFIRMED and change.outcome is not State.CONFIRMED for p in w.pacs
+    ]
+    if kept:
+        lines.append(f"confirmed before that, and not taken back by this change: {_and(dict.fromkeys(kept))}")
     not_begun = [str(wave.number) for wave in made.waves if not wave.passages]
     if not_begun:
         lines.append(f"not begun: wave {', '.join(not_begun)} of {len(made.waves)}")

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from remediate.model.base import span
 from remediate.model.change import Entry, Plan, State
 from remediate.model.outcome import Outcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
-from remediate.record import ChangeSummary
+from remediate.report import meaning
+from remediate.report.formats import document
+from remediate.report.formats.document import Document
+
+if TYPE_CHECKING:
+    from remediate.record import ChangeSummary  # it brings SQLAlchemy, which a verify has no use for
 
 _VERDICT_STYLE = {
     Verdict.PROTECTED: "bold green",
@@ -39,25 +47,80 @@ def _table(*columns: str, title: str = "") -> Table:
 
 
 def judgements(found: Iterable[Judgement], title: str = "") -> RenderableType:
-    """For each PACS: what each vantage can do there, whether that is as it must be, and the verdict with its scope."""
+    """For each PACS: the verdict with its scope, and for each vantage the worst of what it sees there."""
     parts: list[RenderableType] = [Text(title, style="bold")] if title else []
     for judgement in found:
-        table = _table("from", "service", "at", "sees", "right?")
-        table.columns[2].no_wrap = True
-        for rows in _by_question(judgement.findings):
-            question = rows[0].expectation.question
-            word, style = _MET[_worst(rows)]
-            peer = rows[0].expectation.peer
+        table = _table("from", "sees", "what it means", "what to do")
+        table.columns[1].min_width = 16
+        for vantage, findings in document.by_vantage(judgement).items():
+            worst = meaning.worst(findings)
+            said = meaning.of(worst)
+            met = worst.outcome is Met.MET
+            style = _MET[worst.outcome][1]
             table.add_row(
-                question.vantage + (f" as {peer}" if peer else ""),
-                question.kind.value,
-                question.endpoint,
-                _seen(rows),
-                Text(word, style=style),
+                vantage,
+                _sees(worst, findings),
+                Text(said.means, style="" if met else style),
+                Text(said.do, style="dim" if met else "bold"),
             )
-        parts += [_verdict(judgement), table]
-        parts += [Text(f"not asked: {line}", style="dim") for line in judgement.not_asked]
+        if len(parts) > bool(title):
+            parts.append(Text())
+        parts += [_verdict(judgement), table, *_besides(judgement)]
+        parts += [_under(f"not asked: {line}") for line in judgement.not_asked]
     return Group(*parts)
+
+
+def verification(made: Document, found: Iterable[Judgement]) -> RenderableType:
+    """All of one verify, with the sum at the end, where it is still on the screen."""
+    parts: list[RenderableType] = [judgements(found), Text()]
+    for verdict, style in _VERDICT_STYLE.items():
+        names = [one.name for one in made.pacs if one.verdict is verdict]
+        if names and verdict is not Verdict.PROTECTED:
+            parts.append(Text.assemble((f"{verdict}: ", style), ", ".join(names)))
+    return Group(*parts, Text(document.sentence(made.summary), style="bold"))
+
+
+def _sees(worst: Finding, findings: Sequence[Finding]) -> Text:
+    """The worst rung and where, then every other question that is not as it must be."""
+    text = _rung(worst)
+    text.append(f"\n{_where(worst)}", style="dim")
+    told = {worst.expectation.question}
+    for finding in findings:
+        if finding.outcome is not Met.MET and finding.expectation.question not in told:
+            told.add(finding.expectation.question)
+            text.append(f"\n{_where(finding)}: ", style="dim").append_text(_rung(finding))
+    return text
+
+
+def _rung(finding: Finding) -> Text:
+    seen = finding.observation
+    text = Text().append(seen.rung.value if seen else "nothing", style=_MET[finding.outcome][1])
+    if seen and seen.reject:
+        text.append(" " + "/".join(map(str, seen.reject)))
+    return text
+
+
+def _where(finding: Finding) -> str:
+    return f"{finding.expectation.question.kind} {finding.expectation.question.endpoint}"
+
+
+def _besides(judgement: Judgement, *, everything: bool = False) -> list[RenderableType]:
+    """Surfaces, TLS, stack and counts: of what the outside reaches, and all faults of TLS."""
+    outside = {f.expectation.question for f in judgement.findings if f.expectation.purpose is Purpose.OUTSIDE_CLOSED}
+    lines = []
+    for seen in meaning.observations([judgement]):
+        if everything or seen.question in outside:
+            also = meaning.besides(seen) + [seen.detail] * (everything and bool(seen.detail))
+        else:
+            also = meaning.tls_faults(seen.tls, seen.asked_at) if seen.tls else []
+        if also:
+            where = f"{seen.question.vantage} at {seen.question.kind} {seen.question.endpoint}"
+            lines.append(_under(f"{where}: {'; '.join(also)}"))
+    return lines
+
+
+def _under(text: str) -> RenderableType:
+    return Padding(Text(text, style="dim"), (0, 0, 0, 2), expand=False)
 
 
 def _by_question(findings: Sequence[Finding]) -> list[list[Finding]]:
@@ -74,9 +137,7 @@ def _worst(rows: Sequence[Finding]) -> Met:
 
 def _seen(rows: Sequence[Finding]) -> Text:
     seen = rows[0].observation
-    text = Text(seen.rung.value if seen else "nothing")
-    if seen and seen.reject:
-        text.append(" " + "/".join(map(str, seen.reject)))
+    text = _rung(rows[0])
     if rows[0].expectation.purpose is Purpose.CARE_PATH:
         roles = [f"{row.expectation.role}" for row in rows if row.expectation.role and row.outcome is Met.MET]
         if roles:
@@ -96,21 +157,30 @@ def _verdict(judgement: Judgement) -> Text:
     asked = len({f.expectation.question for f in judgement.findings})
     unknown = len({f.expectation.question for f in judgement.findings if f.outcome is Met.UNKNOWN})
     text.append(f" - {asked} questions from {len(judgement.vantages)} vantages ({', '.join(judgement.vantages)})")
-    if unknown:
-        text.append(f", {unknown} without an answer", style="yellow")
+    text.append(f", {unknown} without an answer", style="yellow" if unknown else "")
     return text
 
 
 def details(found: Iterable[Judgement]) -> RenderableType:
-    """Every observation with its time, for -v."""
-    lines = []
-    for seen in dict.fromkeys(f.observation for j in found for f in j.findings if f.observation):
-        asked = seen.question
-        lines.append(
-            f"  {seen.asked_at:%H:%M:%S} {asked.vantage} -> {asked.endpoint} {asked.kind}: {seen.rung} after "
-            f"{seen.elapsed:.2f} s" + (f", {seen.detail}" if seen.detail else "")
-        )
-    return Text("\n".join(lines), style="dim")
+    """Every question with its answer, its time, and whether that is as it must be, for -v."""
+    parts: list[RenderableType] = []
+    for judgement in found:
+        table = _table("at (UTC)", "after", "from", "service", "at", "sees", "right?", title=judgement.pacs)
+        for rows in _by_question(judgement.findings):
+            question, seen = rows[0].expectation.question, rows[0].observation
+            word, style = _MET[_worst(rows)]
+            peer = rows[0].expectation.peer
+            table.add_row(
+                f"{seen.asked_at:%H:%M:%S}" if seen else "-",
+                f"{seen.elapsed:.2f} s" if seen else "-",
+                question.vantage + (f" as {peer}" if peer else ""),
+                question.kind.value,
+                question.endpoint,
+                _seen(rows),
+                Text(word, style=style),
+            )
+        parts += [table, *_besides(judgement, everything=True)]
+    return Group(*parts)
 
 
 def plan(made: Plan, *, diff: bool) -> RenderableType:
@@ -123,6 +193,15 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         parts.append(
             Text(f"  looks from {', '.join(wave.vantages)}; revert timer {wave.revert_in.total_seconds():g} s")
         )
+        if wave.candidates:
+            parts.append(Text(f"  push, verify and rollback take {span(wave.takes_at_most)} at the worst"))
+        if wave.window is not None:
+            parts.append(Text(f"  only in its window: {wave.window}"))
+            parts += [
+                Text(f"    freeze {f.first} to {f.last}" + (f": {f.why}" if f.why else "")) for f in wave.window.freezes
+            ]
+        if wave.soak:
+            parts.append(Text(f"  then left alone for {span(wave.soak)}"))
         for candidate in wave.candidates:
             sections = ", ".join(s.name for s in candidate.sections)
             parts.append(Text(f"  changes {candidate.device} ({candidate.platform}): {sections}", style="yellow"))
@@ -136,6 +215,9 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         for pacs, lines in wave.not_asked.items():
             parts += [Text(f"  {pacs}: not asked: {line}", style="dim") for line in lines]
     parts += [Text(f"warning: {warning}", style="bold yellow") for warning in made.warnings]
+    if made.emergency:
+        parts.append(Text(f"EMERGENCY, without approval: {made.emergency}", style="bold red"))
+    parts += [Text(f"needs approval by one of {file}") for file in made.allowed_signers if made.needs_approval]
     changes = sum(len(wave.candidates) for wave in made.waves)
     parts.append(Text(f"plan {made.digest[:12]}: {changes} device changes in {len(made.waves)} waves", style="bold"))
     return Group(*parts)
@@ -165,14 +247,26 @@ def outcome(done: Outcome) -> RenderableType:
         table,
         Text(
             f"{waits.total:.1f} s: {waits.deadlines:.1f} s for deadlines of silent ports, {waits.pacs:.1f} s for the "
-            f"PACS, {waits.timer:.1f} s for revert timers, {waits.remainder:.1f} s for everything else"
+            f"PACS, {waits.timer:.1f} s for revert timers, "
+            + (f"{waits.soak:.1f} s left to soak, " if waits.soak else "")
+            + f"{waits.remainder:.1f} s for everything else"
         ),
+        *([Text(f"EMERGENCY, without approval: {done.emergency}", style="bold red")] if done.emergency else []),
         Text(f"change {done.change}: {sentence(done)}", style="bold"),
+        *([outcome(done.rollback)] if done.rollback else []),
     )
 
 
 def sentence(done: Outcome) -> str:
     """The one sentence at the end."""
+    if not done.stays:
+        return _ended(done)
+    kept = ", ".join(done.stays)
+    back = "taken back too" if done.rollback else f"`remediate rollback {done.change}` takes that back"
+    return f"{_ended(done)}\nconfirmed before: {kept}; {back}"
+
+
+def _ended(done: Outcome) -> str:
     states = {wave.state for wave in done.waves}
     if State.NEEDS_HANDS in states:
         return f"NEEDS HANDS. {done.reason}"
@@ -214,6 +308,8 @@ def _gist(entry: Entry) -> str:
     facts = {key: value for key, value in entry.data.items() if key not in _LONG and value not in (None, "", [], {})}
     if "plan_sha256" in facts:
         facts["plan_sha256"] = str(facts["plan_sha256"])[:_HASH]
+    if "signatures" in facts:
+        facts["signatures"] = {role: one["principal"] for role, one in facts["signatures"].items()}
     return "; ".join(f"{key}: {_flat(value)}" for key, value in facts.items())
 
 

@@ -17,6 +17,7 @@ from nornir.core.task import MultiResult, Task
 
 from remediate.errors import Interrupted
 from remediate.runner.limits import LOOK_UP, Cancellation, catchable, deadline_of, instance_of, interrupted, too_late
+from remediate.runner.places import Places
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -81,7 +82,7 @@ class OnLoop:
         results: dict[str, MultiResult],
         *,
         seconds: float | None,
-        most: int,
+        places: Places,
         cancellation: Cancellation,
         loop: Loop,
     ) -> None:
@@ -90,10 +91,9 @@ class OnLoop:
         self._processors = processors
         self._results = results
         self._seconds = seconds
-        self._workers = min(most, len(hosts))
+        self._places = places
         self._cancellation = cancellation
         self._loop = loop
-        self._running: set[asyncio.Task[None]] = set()
         self._future: Future[None] | None = None
 
     def cancel(self) -> None:
@@ -111,21 +111,33 @@ class OnLoop:
             logger.warning("the runner was closed in the middle of task %r", self._task.name)
 
     def _cancel(self) -> None:
-        for one in self._running:
+        for one in self._places.taken():
             one.cancel()
 
     async def _all(self) -> None:
-        await asyncio.gather(*(self._worker() for _ in range(self._workers)))
+        """Each host has an asyncio task of its own; the end of one is what begins the next."""
+        self._ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._begin()
+        try:
+            await self._ended
+        finally:
+            self._todo = iter(())  # where the loop is being closed, too
+            self._places.close()
 
-    async def _worker(self) -> None:
-        """Never cancelled itself, but for the end of the loop: each host has an asyncio task of its own."""
-        for host in self._todo:
-            if self._cancellation.requested:
-                return
+    def _begin(self) -> None:
+        """As many hosts as there are places for."""
+        while self._places.free and not self._cancellation.requested and (host := next(self._todo, None)) is not None:
             one = asyncio.ensure_future(self._one(host))
-            self._running.add(one)
-            await asyncio.wait([one])
-            self._running.discard(one)
+            one.add_done_callback(self._end)
+            self._places.take(one, self._begin)
+        if not self._places.taken() and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _end(self, one: asyncio.Task[None]) -> None:
+        self._places.give(one)
+        if not one.cancelled() and (error := one.exception()) is not None and not self._ended.done():
+            self._ended.set_exception(error)
+        self._begin()
 
     async def _one(self, host: Host) -> None:
         instance = instance_of(CoroutineTask, self._task, self._task.task, self._processors)
@@ -151,7 +163,7 @@ class CoroutineTask(Task):
                 raise error
             return value
 
-        self.task, self.processors = outcome, Processors([_Completion(processors)])
+        self.task, self.processors = outcome, Processors([_Completion(processors)]) if processors else processors
         try:
             results = self.start(host)
         finally:
@@ -163,13 +175,16 @@ class CoroutineTask(Task):
     async def _outcome(self, seconds: float | None) -> tuple[Any, Exception | None, bool]:
         value: Any = None
         error: BaseException | None = None
-        scope = asyncio.timeout(seconds)
+        scope = None if seconds is None else asyncio.timeout(seconds)
         try:
-            async with scope:
+            if scope is None:
                 value = await self.task(self, **self.params)
+            else:
+                async with scope:
+                    value = await self.task(self, **self.params)
         except BaseException as raised:  # SystemExit, too, would end the loop and lose every host's result
             error = raised
-        if scope.expired():
+        if scope is not None and scope.expired():
             late = too_late(self.host, seconds)
             late.__cause__ = error
             return None, late, isinstance(error, asyncio.CancelledError)

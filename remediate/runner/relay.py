@@ -69,8 +69,11 @@ class _Relay:
 
 @contextmanager
 def relayed(processors: Processors) -> Iterator[Processors]:
-    """Processors behind a relay, all told at the end; those that stand behind one already stay as they are."""
-    if any(isinstance(one, _Relay) for one in processors):
+    """Processors behind a relay, all told at the end; those that stand behind one already stay as they are.
+
+    None at all need no relay: waking a thread that has nothing to tell, twice a host, halves a runner's speed.
+    """
+    if not processors or any(isinstance(one, _Relay) for one in processors):
         yield processors
         return
     relay = _Relay(processors)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import queue
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Awaitable, Callable
@@ -61,12 +62,16 @@ Script = Callable[[Peer], Awaitable[None]]
 class ScriptedPeer:
     """Listens while the context lasts: ``with`` on a thread of its own, ``async with`` on the running loop.
 
+    ``tls``: it speaks TLS only; a connection that does not shake hands is ended, and its script does not run.
     Each connection runs ``script`` and is then read until it ends. What a script raises, other than the end of its
     connection, is raised when the context ends.
     """
 
-    def __init__(self, script: Script, address: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, script: Script, address: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._script = script
+        self._tls = tls
         self._wanted = (address, port)
         self._ended: queue.SimpleQueue[Peer] = queue.SimpleQueue()
         self._running: set[asyncio.Task[None]] = set()
@@ -82,7 +87,7 @@ class ScriptedPeer:
             raise TimeoutError(f"no connection to the scripted peer ended within {within:g} s") from None
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._met, *self._wanted)
+        self._server = await asyncio.start_server(self._met, *self._wanted, ssl=self._tls)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
@@ -139,7 +144,7 @@ class ScriptedPeer:
         try:
             await self._script(peer)
             await peer.rest()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             peer.reset = True
         except asyncio.IncompleteReadError:
             pass  # it ended in the middle of a PDU, which a prober may do
@@ -148,7 +153,7 @@ class ScriptedPeer:
         finally:
             peer.writer.transport.abort()
             self._ended.put(peer)
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, ssl.SSLError):
                 await peer.writer.wait_closed()  # the loop must not end before the socket is closed
 
 
@@ -187,12 +192,18 @@ def item(kind: int, value: bytes) -> bytes:
     return struct.pack(">BxH", kind, len(value)) + value
 
 
-def ac(results: list[tuple[int, int]], *, title: bytes = b"ARCHIVE".ljust(16), version: bytes = b"PEER") -> bytes:
+def ac(
+    results: list[tuple[int, int]],
+    *,
+    title: bytes = b"ARCHIVE".ljust(16),
+    version: bytes = b"PEER",
+    uid: bytes = b"1.2.826.0.1.3680043.9.3811.9",
+) -> bytes:
     """A-ASSOCIATE-AC (PS3.8 9.3.3): (context id, result) in that order."""
     syntax = item(0x40, b"1.2.840.10008.1.2")
     body = b"\0\1\0\0" + title + b"RMDTEST".ljust(16) + bytes(32) + item(0x10, b"1.2.840.10008.3.1.1.1")
     body += b"".join(item(0x21, bytes([i, 0, result, 0]) + syntax) for i, result in results)
-    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, b"1.2.826.0.1.3680043.9.3811.9") + item(0x55, version)
+    user = item(0x51, struct.pack(">I", 16384)) + item(0x52, uid) + item(0x55, version)
     return pdu(0x02, body + item(0x50, user))
 
 

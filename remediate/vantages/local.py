@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import select
 import socket
 import struct
 from ipaddress import ip_address
@@ -13,6 +15,7 @@ from remediate.errors import VantageError
 from remediate.model.observation import Rung
 from remediate.model.site import IPAddress, LocalVia, Vantage
 from remediate.model.stream import DialFailed
+from remediate.vantages.readiness import CONNECTING, ENDED, READING, WRITING, Readiness
 from remediate.vantages.stream import PeerStream
 
 #: From linux/in.h, not in ``socket`` before Python 3.12: no port is taken at bind, so that the port range
@@ -30,6 +33,8 @@ TCP_CONNECTED = frozenset({1, 8})
 #: RST instead of FIN at close, whatever ends the program: no half-dead connection stays in the archive.
 LINGER_RST = struct.pack("ii", 1, 0)
 LINGER_FIN = struct.pack("ii", 0, 0)
+#: Bytes of one read.
+_READ = 1 << 16
 
 ICMP_ERRORS = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES})
 
@@ -39,7 +44,7 @@ async def open_place(vantage: Vantage) -> LocalPlace:
     source = vantage.via.source
     if source is not None:
         try:
-            _socket(source.version, source).close()
+            tcp_socket(source.version, source).close()
         except OSError as error:
             raise VantageError(
                 f"{source} cannot be used as a source address: {os.strerror(error.errno or 0)}",
@@ -60,16 +65,14 @@ class LocalPlace:
         if self._source is not None and self._source.version != address.version:
             raise DialFailed(Rung.INCONCLUSIVE, f"not asked: the source address is not IPv{address.version}")
         try:
-            sock = _socket(address.version, self._source)
+            sock = tcp_socket(address.version, self._source)
         except OSError as error:
             raise DialFailed(Rung.INCONCLUSIVE, f"not asked: {os.strerror(error.errno or 0)}") from error
         try:
             await _connect(sock, address, port, deadline)
-            # No wait for the network in here: the socket is connected.
-            _, stream = await asyncio.get_running_loop().create_connection(
-                lambda: _LocalStream(sock, byte_cap), sock=sock
-            )
+            stream = TcpStream(sock, byte_cap)
         except BaseException:
+            Readiness.of(asyncio.get_running_loop()).leave(sock.fileno())
             sock.close()
             raise
         stream.expire_in(deadline)
@@ -79,17 +82,87 @@ class LocalPlace:
         """Nothing is held between dials."""
 
 
-class _LocalStream(PeerStream):
+class TcpStream(PeerStream):
+    """A connected socket, read and written without a transport of asyncio's, which costs as much as all the rest."""
+
     def __init__(self, sock: socket.socket, byte_cap: int) -> None:
         super().__init__(byte_cap)
-        self._sock = sock
+        self._sock: socket.socket | None = sock
+        self._descriptor = sock.fileno()
+        self._unsent = b""
+        self._closing = False
+        self._readiness = Readiness.of(self._loop)
+        self._readiness.watch(self._descriptor, READING, self._ready)
+
+    def write(self, data: bytes) -> None:
+        if self._sock is None or self._closing:
+            return
+        if not self._unsent:
+            data = data[self._sent(data) :]
+            if not data or self._sock is None:
+                return
+            self._readiness.watch(self._descriptor, WRITING, self._ready)
+        self._unsent += data
 
     def close(self) -> None:
+        if self._sock is None or self._closing:
+            return
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_FIN)
-        super().close()
+        self._end("the connection was closed here")
+        self._closing = True
+        if not self._unsent:
+            self._shut(None)
+
+    def abort(self) -> None:
+        """With what ``close`` has left unsent, that is lost."""
+        self._end("the connection was aborted here")
+        self._shut(None)
+
+    def _ready(self, events: int) -> None:
+        if self._unsent and events & select.EPOLLOUT:
+            self._unsent = self._unsent[self._sent(self._unsent) :]
+            if self._closing and not self._unsent:
+                self._shut(None)
+        if self._sock is None or self._fault is not None:
+            return
+        try:
+            data = self._sock.recv(_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._shut(error)
+            return
+        if not data:
+            self.eof_received()
+            return
+        self.data_received(data)
+        if len(data) == _READ or events & ENDED:  # a shorter read has emptied it
+            self._loop.call_soon(self._ready, events)  # after whoever waits for what has come
+
+    def _sent(self, data: bytes) -> int:
+        """How many bytes the kernel took; an error ends the connection."""
+        assert self._sock is not None
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            with contextlib.suppress(OSError):  # what the peer said before it ended the connection
+                self.data_received(self._sock.recv(_READ))
+            self._shut(error)
+            return 0
+
+    def _shut(self, error: OSError | None) -> None:
+        if self._sock is None:
+            return
+        self._readiness.leave(self._descriptor)
+        self._unsent = b""
+        self._sock.close()  # FIN or RST, as SO_LINGER says
+        self._sock = None
+        self.connection_lost(error)
 
 
-def _socket(version: int, source: IPAddress | None) -> socket.socket:
+def tcp_socket(version: int, source: IPAddress | None) -> socket.socket:
     sock = socket.socket(socket.AF_INET if version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
@@ -124,23 +197,24 @@ async def _connect(sock: socket.socket, address: IPAddress, port: int, deadline:
     _keep_icmp(sock, 0)  # while it is on, an ICMP error would also end an established connection
 
 
-def _settle(ready: asyncio.Future[None]) -> None:
+def _settle(ready: asyncio.Future[bool], answered: bool) -> None:
     if not ready.done():
-        ready.set_result(None)
+        ready.set_result(answered)
 
 
 async def _writable(sock: socket.socket, deadline: float) -> bool:
+    """Whether the attempt ended inside the deadline. In one turn of the loop, what is ready counts before what is late.
+
+    No ``asyncio.timeout``: it costs as much as the connection.
+    """
     loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-    loop.add_writer(sock, _settle, ready)
+    ready: asyncio.Future[bool] = loop.create_future()
+    timer = loop.call_later(deadline, _settle, ready, False)
+    Readiness.of(loop).watch(sock.fileno(), CONNECTING, lambda _: _settle(ready, True))
     try:
-        async with asyncio.timeout(deadline):
-            await ready
-    except TimeoutError:
-        return ready.done() and not ready.cancelled()  # both in one turn of the loop
+        return await ready
     finally:
-        loop.remove_writer(sock)
-    return True
+        timer.cancel()
 
 
 def _no_answer(sock: socket.socket) -> DialFailed:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import Protocol
 
+from remediate.model.observation import Tls
 from remediate.model.stream import ByteCapExceeded, StreamEnded, StreamReset
 
 #: Bytes that a probe reads from one connection before it is aborted.
@@ -28,6 +29,10 @@ class PeerStream(asyncio.Protocol):
     What arrived before the connection ended, or before the deadline, can still be read after it.
     """
 
+    tls: Tls | None = None
+    #: Whether there is a connection to the peer, and not only the word of somebody in between that there will be one.
+    proven = True
+
     def __init__(self, byte_cap: int = BYTE_CAP) -> None:
         self._loop = asyncio.get_running_loop()
         self._closed = self._loop.create_future()
@@ -48,6 +53,11 @@ class PeerStream(asyncio.Protocol):
         """
         self._stop_timer()
         self._timer = self._loop.call_later(seconds, self._fail, TimeoutError("no answer inside the deadline"))
+
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is gone on this side."""
+        return self._closed.done()
 
     async def wait_closed(self) -> None:
         """Until the connection is gone on this side (over SSH: until the server has closed its own)."""
@@ -78,7 +88,9 @@ class PeerStream(asyncio.Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if exc is None:
+        if self._fault is not None:
+            self._wake()
+        elif exc is None:
             self._fail(StreamEnded("the connection is closed"))
         else:
             error = StreamReset("the connection was reset")
@@ -138,7 +150,8 @@ class PeerStream(asyncio.Protocol):
         return data
 
     def _end(self, why: str) -> None:
-        self._fail(StreamEnded(why))
+        if self._fault is None:
+            self._fail(StreamEnded(why))
         self._buffer.clear()  # nothing that still comes is kept
         self._stop_timer()
 

@@ -89,6 +89,25 @@ def with_a_plan(user: User) -> None:
     user.write("plan.json", json.dumps(a_plan(user)))
 
 
+def with_a_plan_and_a_key(user: User) -> None:
+    with_a_plan(user)
+    user.write("id", "no key")
+
+
+def to_be_approved(user: User, **approval: object) -> None:
+    """``approval``: what the file beside the plan holds; without: there is none."""
+    made = a_plan(user) | {"allowed_signers": [str(user.folder / "signers")]}
+    user.write("plan.json", json.dumps(made))
+    user.write("signers", "")
+    user.write("id", "no key")
+    if approval:
+        user.write("plan.json.approval", json.dumps(approval))
+
+
+def approved_otherwise(user: User) -> None:
+    to_be_approved(user, plan_sha256="0" * 64, principal=None, signature="", at="2026-01-02T12:00:00Z")
+
+
 def two_mistakes(user: User) -> None:
     user.change("inventory/hosts.yaml", "104", "0")
     user.change("inventory/hosts.yaml", "ORTHANC", "''")
@@ -135,6 +154,8 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("an unknown platform", hosts("linux_nftables", "linux_nftable"), INVENTORY, "platform: found 'linux_nftable'; allowed: cisco_ios, linux_nftables; did you mean linux_nftables?"),
     ("an unknown device", hosts("[fw-north]", "[fw-nroth]"), INVENTORY, "protected_by[0]: no device is called fw-nroth; there are: fw-north; did you mean fw-north?"),
     ("an unknown peer", hosts("peer: ct-1", "peer: ct-2"), INVENTORY, "data.peer: no peer of any PACS is called ct-2; there are: ct-1; did you mean ct-1?"),
+    ("a client certificate that is missing", hosts("peer: ct-1", "peer: ct-1, client_certificate: {certificate: ct-1.pem}"), INVENTORY, "data.client_certificate: the file '…inventory/ct-1.pem' cannot be read: No such file or directory"),
+    ("a client certificate without a peer", hosts("zone: outside", "zone: outside, client_certificate: {certificate: 'ORTHANC'}"), INVENTORY, "data.client_certificate: is a peer's own; allowed: only with peer"),
     ("no guard", hosts(", data: {guard: {interface: wan}}", ""), INVENTORY, "data.guard is missing; allowed: {interface: NAME}"),
     ("no canary outside", hosts(", canaries: [{address: 127.0.0.1, port: 9}]", ""), INVENTORY, "data.canaries is missing; allowed: …so that a dead vantage outside does not look like a closed port"),
     ("two archives at one address", lambda user: user.write("inventory/hosts.yaml", HOSTS + HOSTS.partition("fw-north:\n")[0].replace("pacs-north", "pacs-2")), INVENTORY, "pacs-2: …outside: pacs-north is at 127.0.0.20 port 104 already"),
@@ -170,6 +191,7 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a limit to a device", nothing, f"{RUN} --limit fw-north", "error: --limit: fw-north is a device, not a PACS\n  next: name the PACS that it is there for"),
     ("a limit to nobody", nothing, "verify -i inventory --limit !all", "error: no PACS is selected by hosts: all with --limit !all\n  next: "),
     ("an empty limit", nothing, "verify -i inventory --limit ,", "error: --limit: the pattern is empty\n  next: "),
+    ("lines without a target list", nothing, "verify -i inventory --format jsonl", "error: --format jsonl is for target lists: one line for each answer as it comes\n  next: give --format json for the archives of an inventory"),
     ("-e without a value", nothing, f"{RUN} -e revert_in", "error: -e revert_in is not key=value\n  next: write, for example, -e revert_in=10m"),
     ("-e without a name", nothing, f"{RUN} -e =5m", "error: -e …is not key=value\n  next: "),
     ("-e with a wrong value", nothing, f"{RUN} -e revert_in=soon", "-e: revert_in: found 'soon'; allowed: seconds, or a text such as"),
@@ -182,6 +204,29 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a plan that is no JSON", write("plan.json", "{"), "run plan.json -i inventory", "error: plan.json: this is not a plan of this version\n  next: make one: remediate plan PLAYBOOK --out FILE"),
     ("a plan that is something else", write("plan.json", '{"version": 3}'), "run plan.json -i inventory", "error: plan.json: this is not a plan of this version\n  next: "),
     ("a plan that is narrowed", with_a_plan, "run plan.json -i inventory --limit pacs-north", "error: plan.json: a plan is run as it is: --limit, -e and --templates cannot change it\n  next: give them to `remediate plan`, and run what it writes"),
+    # -- approval
+    ("a play that is to be approved", book("tasks:", "approval: {allowed_signers: signers}\n  tasks:"), RUN, "error: the plan needs a second person's approval, and there is none\n  next: remediate plan PLAYBOOK --out PLAN; somebody else: remediate approve PLAN --key KEY; then remediate run PLAN --key KEY. In an emergency: --emergency REASON"),
+    ("a plan that is to be approved", to_be_approved, "run plan.json -i inventory", "error: the plan needs a second person's approval, and there is none\n  next: "),
+    ("a plan that was approved otherwise", approved_otherwise, "run plan.json -i inventory", f"error: the approval is for another plan\n  approved: {'0' * 64}\n  this one: …\n  next: the plan was changed after it was approved: see by whom, and have this one approved"),
+    ("an approval that is none", lambda user: to_be_approved(user, x=1), "run plan.json -i inventory", "error: plan.json.approval: this is not an approval\n  next: remediate approve PLAN --key KEY, by somebody else than you"),
+    ("an emergency without a reason", nothing, f"{RUN} --emergency=", "error: --emergency needs a reason\n  next: say why nobody could be asked: it goes into the record"),
+    ("a key that is not there", to_be_approved, "approve plan.json --key nowhere", "error: --key nowhere: there is no such key\n  next: name a private key, or the .pub of one in ssh-agent"),
+    ("a person without a key", to_be_approved, "approve plan.json --as alice", "error: --as says whose key it is, and there is none\n  next: give --key KEY, or REMEDIATE_KEY"),
+    ("an approval without a key", to_be_approved, "approve plan.json", "error: an approval is signed with your key\n  next: give --key KEY, or REMEDIATE_KEY"),
+    ("an approval that nobody asks for", with_a_plan_and_a_key, "approve plan.json --key id", "error: the plan asks for no approval\n  next: write  approval: {allowed_signers: FILE}  into its play, and plan again"),
+    ("an approval that nobody can be asked about", to_be_approved, "approve plan.json --key id", "error: there is no terminal to ask whether the plan is right\n  next: run it in a terminal; or with --yes"),
+    ("no plan to approve", nothing, "approve nowhere.json", "error: nowhere.json: the plan cannot be read: No such file or directory\n  next: "),
+    # -- waves and windows
+    ("a window without a zone", book("tasks:", "window: {days: [mon-fri]}\n  tasks:"), PLAN, "book.yaml:4: play 1: window: timezone is missing"),
+    ("a first that is nobody", book("tasks:", "first: pacs-nroth\n  tasks:"), PLAN, "error: play 'Close public DICOM exposure': first: no host or group is called pacs-nroth; did you mean pacs-north?\n  next: "),
+    ("a first that is not among the hosts", book("tasks:", "first: '!pacs-north'\n  tasks:"), PLAN, "error: play 'Close public DICOM exposure': first: no PACS is selected by hosts: !pacs-north\n  next: "),
+    ("a soak that is no time", book("tasks:", "soak: 10 min\n  tasks:"), PLAN, "book.yaml:4: play 1: soak: found '10 min'; allowed: seconds, or a text such as \"90s\", \"10m\", \"24h\"; at most 336 hours"),
+    # -- anchors
+    ("an anchor that goes nowhere", recorded(), "record anchor", "error: an anchor is kept outside the record\n  next: give --out FILE --key KEY, or --syslog ADDRESS"),
+    ("an anchor without a key", recorded(), "record anchor --out anchor.json", "error: an anchor in a file is signed with your key\n  next: give --key KEY, or REMEDIATE_KEY"),
+    ("no such anchor", recorded(), "record verify --anchor nowhere.json", "error: nowhere.json: the anchor cannot be read: No such file or directory\n  next: "),
+    ("an anchor that is none", recorded(), "record verify --anchor book.yaml", "error: book.yaml: this is not an anchor\n  next: give what record anchor wrote"),
+    ("signers of no anchor", recorded(), "record verify --allowed-signers book.yaml", "error: --allowed-signers is for the anchor's signature\n  next: give --anchor FILE too"),
     # -- the record
     ("no record", nothing, "record list --record elsewhere.db", "error: elsewhere.db: there is no change record there\n  next: the first change makes one; another is named with --record or REMEDIATE_RECORD"),
     ("a folder as record", nothing, "record list --record inventory", "error: inventory: the record cannot be used: …\n  next: check the path, its permissions and the free space; no device is touched without a record"),

@@ -10,13 +10,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from remediate.change import looking
+from remediate.inventory import load
 from remediate.lab.real import LabSite
+from remediate.model.change import Entry
 from remediate.record import Record
 
 REMEDIATE = Path(sys.executable).with_name("remediate")
@@ -87,6 +91,11 @@ class User:
             changes = record.changes()
             return [entry.kind for entry in record.journal(changes[-1].change)] if changes else []
 
+    def entries(self) -> list[Entry]:
+        """Of the newest change."""
+        with Record.open(self.record_file) as record:
+            return list(record.journal(record.changes()[-1].change))
+
     def until(self, kind: str, process: subprocess.Popen[str]) -> None:
         """Returns as soon as the newest change has that entry, while the program runs."""
         wait_for(lambda: self.record_file.exists() and kind in self.kinds(), process)
@@ -102,6 +111,11 @@ def wait_for(
             raise AssertionError(f"the program ended with {process.returncode} too early:\n{out}\n{err}")
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.02)
+
+
+def verify(site: LabSite) -> looking.Look:
+    """What ``remediate verify`` does, in this process."""
+    return looking.verify(load(site.inventory), None, None, lambda _: nullcontext()).look
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ def test_it_is_closed_there_too(own_lab: Path, tmp_path: Path) -> None:
     assert "192.0.2.0/28" in done.err, "a partner outside stays permitted"
     after = user.do("verify", *where, "--format", "json")
     assert after.status == 0, after.out
-    assert {v for j in after.json for v in j["vantages"]} == {"world", "mr-room", "ward-pc"}
+    assert {view["vantage"] for one in after.json["pacs"] for view in one["views"]} == {"world", "mr-room", "ward-pc"}
     assert user.do("run", "close.yaml", *where, "--format", "json").json["waves"][0]["state"] == "unchanged"
     change = user.do("record", "list", "--format", "json").json[0]["change"]
     assert user.do("rollback", change).status == 0

@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,11 +36,11 @@ def left_on_device(site: LabSite) -> str:
     return site.exec("fw", ["sh", "-c", "ls -A /var/lib/remediate; pgrep -af [d]eadman.sh"]).stdout.strip()
 
 
-def rungs(judgements: list[dict[str, object]], vantage: str) -> set[str]:
+def rungs(document: dict[str, Any], vantage: str) -> set[str]:
     return {
         finding["observation"]["rung"]
-        for judgement in judgements
-        for finding in judgement["findings"]  # type: ignore[attr-defined]  # plain JSON
+        for pacs in document["pacs"]
+        for finding in pacs["findings"]
         if finding["expectation"]["question"]["vantage"] == vantage
     }
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 import asyncio
 from ipaddress import IPv4Address
 
-from remediate.model.observation import Observation, Question
-from remediate.model.site import Addresses, LocalVia, Pacs, Published, Service, ServiceKind, Site, Vantage, Zone
+from remediate.model.observation import Observation, Question, Rung
+from remediate.model.site import (
+    Addresses,
+    ClientCertificate,
+    LocalVia,
+    Pacs,
+    Published,
+    Service,
+    ServiceKind,
+    Site,
+    Vantage,
+    Zone,
+)
 from remediate.probes import observe
 from remediate.testing import Peer, Script, ScriptedPeer
 from remediate.testing.dicom import ac, command, data, pdu
@@ -18,7 +29,9 @@ LOOPBACK = IPv4Address("127.0.0.1")
 DEADLINE = 0.6
 
 
-def question(port: int, kind: ServiceKind = ServiceKind.DICOM, *, called: str = "ARCHIVE") -> Question:
+def question(
+    port: int, kind: ServiceKind = ServiceKind.DICOM, *, called: str = "ARCHIVE", up_to: Rung | None = None
+) -> Question:
     return Question(
         pacs="pacs-1",
         vantage="here",
@@ -28,25 +41,33 @@ def question(port: int, kind: ServiceKind = ServiceKind.DICOM, *, called: str = 
         service_port=port,
         calling_ae_title="RMDTEST" if kind.is_dicom else None,
         called_ae_title=called if kind.is_dicom else None,
+        up_to=up_to,
     )
 
 
-def site(port: int, kind: ServiceKind = ServiceKind.DICOM) -> Site:
+def site(port: int, kind: ServiceKind = ServiceKind.DICOM, certificate: ClientCertificate | None = None) -> Site:
     pacs = Pacs(
         name="pacs-1",
         ae_title="ARCHIVE",
         addresses=Addresses(outside=(Published(address=LOOPBACK),)),
         services=(Service(kind=kind, port=port),),
     )
-    here = Vantage(name="here", zone=Zone.OUTSIDE, via=LocalVia())
+    here = Vantage(name="here", zone=Zone.OUTSIDE, via=LocalVia(), client_certificate=certificate)
     return Site(pacs={"pacs-1": pacs}, vantages={"here": here})
 
 
-async def look(port: int, kind: ServiceKind = ServiceKind.DICOM, deadline: float = DEADLINE) -> Observation:
-    lookout = Lookout(site(port, kind), ["here"])
+async def look(
+    port: int,
+    kind: ServiceKind = ServiceKind.DICOM,
+    deadline: float = DEADLINE,
+    *,
+    up_to: Rung | None = None,
+    certificate: ClientCertificate | None = None,
+) -> Observation:
+    lookout = Lookout(site(port, kind, certificate), ["here"])
     assert await lookout.open() == {}
     try:
-        return await observe(lookout.dial, question(port, kind), deadline)
+        return await observe(lookout.dial, question(port, kind, up_to=up_to), deadline)
     finally:
         await lookout.aclose()
 

@@ -1,197 +1,169 @@
-"""Every peer that a probe must survive: its own rung, in time, and a RST at the end."""
+"""Every peer that a probe must survive: its own rung, in time, in little memory, and a RST at the end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import time
-from dataclasses import dataclass
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
-from remediate.model.observation import Rung
+from remediate.model.observation import Observation, Rung
 from remediate.model.site import Role
-from remediate.probes import upper_layer as ul
+from remediate.testing import ScriptedPeer
+from remediate.vantages import tls
 
-from .peers import DEADLINE, Peer, Script, ac, command, data, look_at, pdu
+from .misbehaving import (
+    BOTH,
+    CASES,
+    ECHO,
+    FIND,
+    NAME,
+    accepts_everything,
+    answers,
+    find_answered,
+    is_echo,
+    no_echo_please,
+    pending_without_end,
+    silent,
+)
+from .peers import DEADLINE, Peer, Script, ac, ask, command, look, look_at, pdu
 
-ECHO, FIND = ul.CONTEXT_ID[ul.VERIFICATION], ul.CONTEXT_ID[ul.STUDY_ROOT_FIND]
-BOTH = ac([(ECHO, 0), (FIND, 0)])
-ECHO_OK = command(ECHO, 0x8030, 0)
-NAME = b"MADEUP^PATIENT^NAME"
-IDENTIFIER = b"\x10\0\x10\0\x13\0\0\0" + NAME
-
-
-def answers(*replies: bytes) -> Script:
-    """One reply to each PDU of the prober; then silence."""
-
-    async def script(peer: Peer) -> None:
-        for reply in replies:
-            await peer.pdu()
-            await peer.say(reply)
-
-    return script
-
-
-def find_answered(*replies: bytes) -> Script:
-    """A C-FIND-RQ is two PDUs: the command, the identifier."""
-
-    async def script(peer: Peer) -> None:
-        await answers(BOTH, ECHO_OK)(peer)
-        await peer.pdu()
-        await answers(b"".join(replies))(peer)
-
-    return script
+#: Bytes that a peer may cost, the double's own included.
+MEMORY = 2 << 20
 
 
-async def silent(peer: Peer) -> None:
-    pass
+@contextmanager
+def little_memory() -> Iterator[None]:
+    tls.Context("here")  # what is loaded and kept once is no peer's doing
+    tracemalloc.start()
+    try:
+        yield
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert used < MEMORY
 
 
-async def one_byte_at_a_time(peer: Peer) -> None:
-    for i in range(len(BOTH)):
-        await peer.say(BOTH[i : i + 1])
-        await asyncio.sleep(0.05)  # the peer's slowness is what is tested
-
-
-async def floods(peer: Peer) -> None:
-    await peer.say(pdu(0x02, b"", 0xFFFFFFFF))
-    while True:
-        await peer.say(bytes(65536))
-
-
-async def fin_at_once(peer: Peer) -> None:
-    await peer.pdu()
-    peer.fin()
-
-
-async def rst_at_once(peer: Peer) -> None:
-    await peer.pdu()
-    peer.rst()
-
-
-async def truncated_rejection(peer: Peer) -> None:
-    await answers(b"\x03\0\0\0\0\x04\0\1")(peer)
-    peer.fin()
-
-
-async def fin_after_find(peer: Peer) -> None:
-    await find_answered(b"")(peer)
-    peer.fin()
-
-
-async def rst_after_find(peer: Peer) -> None:
-    await find_answered(b"")(peer)
-    peer.rst()
-
-
-async def abort_after_echo(peer: Peer) -> None:
-    await answers(ac([(ECHO, 0)]), ECHO_OK + pdu(0x07, bytes(4)))(peer)
-
-
-async def rst_in_answer_to_echo(peer: Peer) -> None:
-    await answers(BOTH)(peer)
-    await peer.pdu()
-    peer.rst()
-
-
-async def pending_without_end(peer: Peer) -> None:
-    await find_answered(b"")(peer)
-    while True:
-        await peer.say(command(FIND, 0x8020, 0xFF00, data_set=1) + data(FIND, 2, IDENTIFIER))
-
-
-async def accepts_everything(peer: Peer) -> None:
-    await answers(ac([(i, 0) for i in ul.ROLE]), ECHO_OK)(peer)
-    await peer.pdu()
-    await answers(command(FIND, 0x8020, 0), pdu(0x06, bytes(4)))(peer)
-
-
-@dataclass(frozen=True)
-class Case:
-    script: Script
-    rung: Rung
-    detail: str = ""
-    reject: tuple[int, int, int] | None = None
-    status: int | None = None
-    patient: bool = False  # is waited for until the deadline
-    released: bool = False  # ends with A-RELEASE and FIN, where every other one ends with a reset
-
-
-CASES = {
-    "silence": Case(silent, Rung.NOT_DICOM, "connected, no answer", patient=True),
-    "one byte, then silence": Case(answers(b"\x02"), Rung.NOT_DICOM, "no answer in time", patient=True),
-    "one byte at a time": Case(one_byte_at_a_time, Rung.NOT_DICOM, "no answer in time", patient=True),
-    "length 0": Case(answers(pdu(0x02, b"")), Rung.NOT_DICOM, "malformed"),
-    "length 0, rejection": Case(answers(pdu(0x03, b"")), Rung.NOT_DICOM, "too short"),
-    "length 0xFFFFFFFF, stalled": Case(answers(pdu(0x02, b"", 0xFFFFFFFF)), Rung.NOT_DICOM, "declares more"),
-    "length 0xFFFFFFFF, flooding": Case(floods, Rung.NOT_DICOM, "declares more"),
-    "FIN at once": Case(fin_at_once, Rung.ABORTED, "connection closed after the A-ASSOCIATE-RQ"),
-    "RST at once": Case(rst_at_once, Rung.ABORTED, "connection reset after the A-ASSOCIATE-RQ"),
-    "A-ABORT": Case(answers(pdu(0x07, b"\0\0\2\0")), Rung.ABORTED, "A-ABORT after the A-ASSOCIATE-RQ"),
-    "truncated rejection": Case(truncated_rejection, Rung.ABORTED, "connection closed"),
-    "rejection 9/9/99": Case(answers(pdu(0x03, b"\0\x09\x09\x63")), Rung.REJECTED, reject=(9, 9, 99)),
-    "rejection 1/1/3": Case(answers(pdu(0x03, b"\0\1\1\3")), Rung.REJECTED, reject=(1, 1, 3)),
-    "rejection 2/3/1": Case(answers(pdu(0x03, b"\0\2\3\1")), Rung.BUSY, reject=(2, 3, 1)),
-    "AC without items": Case(answers(pdu(0x02, bytes(68))), Rung.NO_CONTEXT),
-    "AC, all refused": Case(answers(ac([(ECHO, 3), (FIND, 1)])), Rung.NO_CONTEXT),
-    "AC, a context never proposed": Case(answers(ac([(251, 0)])), Rung.NO_CONTEXT),
-    "AC, an even context": Case(answers(ac([(2, 0)])), Rung.NO_CONTEXT),
-    "AC, duplicates that differ": Case(answers(ac([(ECHO, 0), (ECHO, 3)])), Rung.NO_CONTEXT),
-    "AC, duplicates that agree": Case(answers(ac([(ECHO, 0), (ECHO, 0)]), ECHO_OK), Rung.ECHO),
-    "AC, an item that overruns": Case(answers(pdu(0x02, bytes(68) + b"\x21\0\0\2\1")), Rung.NOT_DICOM, "malformed"),
-    "AC, titles not ASCII": Case(
-        answers(ac([(ECHO, 0)], title=b"\xe9\xff" * 8, version="Jürgen".encode("latin-1")), ECHO_OK), Rung.ECHO
-    ),
-    "SSH banner": Case(answers(b"SSH-2.0-OpenSSH_9.2\r\n"), Rung.NOT_DICOM, "SSH"),
-    "HTTP 400": Case(answers(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Rung.NOT_DICOM, "HTTP"),
-    "TLS alert": Case(answers(b"\x15\x03\x03\x00\x02\x02\x46"), Rung.NOT_DICOM, "TLS"),
-    "its own request back": Case(answers(pdu(0x01, bytes(68))), Rung.NOT_DICOM, "something else"),
-    "silence after AC": Case(answers(BOTH), Rung.ASSOCIATED, "no answer in time after the C-ECHO", patient=True),
-    "RST in answer to echo": Case(rst_in_answer_to_echo, Rung.ASSOCIATED, "connection reset after the C-ECHO"),
-    "echo refused": Case(answers(ac([(ECHO, 0)]), command(ECHO, 0x8030, 0x0122)), Rung.ASSOCIATED, "0x0122"),
-    "echo with a data set": Case(answers(BOTH, command(ECHO, 0x8030, 0, data_set=1)), Rung.ECHO, "a data set"),
-    "another message than the echo": Case(answers(BOTH, command(ECHO, 0x8020, 0)), Rung.ASSOCIATED, "another message"),
-    "a response without status": Case(answers(BOTH, command(ECHO, 0x8030, None)), Rung.ASSOCIATED, "another message"),
-    "a response in fragments": Case(
-        answers(ac([(ECHO, 0)]), data(ECHO, 1, ECHO_OK[12:30]) + data(ECHO, 3, ECHO_OK[30:])), Rung.ECHO
-    ),
-    "a response without end": Case(answers(BOTH, data(ECHO, 1, bytes(4000)) * 9), Rung.ASSOCIATED, "without end"),
-    "a command set that overruns": Case(
-        answers(BOTH, data(ECHO, 3, ECHO_OK[12:-1])), Rung.ASSOCIATED, "malformed command set"
-    ),
-    "P-DATA of nothing": Case(answers(BOTH, pdu(0x04, bytes(6))), Rung.ASSOCIATED, "malformed P-DATA-TF"),
-    "abort after the echo": Case(abort_after_echo, Rung.ECHO),
-    "silence after the C-FIND": Case(find_answered(b""), Rung.ECHO, "no answer in time after the C-FIND", patient=True),
-    "A-ABORT after the C-FIND": Case(find_answered(pdu(0x07, bytes(4))), Rung.ABORTED_AFTER_FIND, "A-ABORT"),
-    "FIN after the C-FIND": Case(fin_after_find, Rung.ABORTED_AFTER_FIND, "connection closed"),
-    "RST after the C-FIND": Case(rst_after_find, Rung.ABORTED_AFTER_FIND, "connection reset"),
-    "final 0xA700": Case(find_answered(command(FIND, 0x8020, 0xA700)), Rung.QUERY_REFUSED, status=0xA700),
-    "final 0xC000": Case(find_answered(command(FIND, 0x8020, 0xC000)), Rung.QUERY_REFUSED, status=0xC000),
-    "pending without end": Case(pending_without_end, Rung.DATA_RETURNED, status=0xFF00),
-    "pending without an identifier": Case(
-        find_answered(command(FIND, 0x8020, 0xFF01)),
-        Rung.DATA_RETURNED,
-        "a match without an identifier",
-        status=0xFF01,
-    ),
-    "release never answered": Case(find_answered(command(FIND, 0x8020, 0)), Rung.QUERY_ANSWERED, status=0),
-    "accepts everything": Case(accepts_everything, Rung.QUERY_ANSWERED, status=0, released=True),
-}
+async def looks_at(script: Script, expected: int) -> tuple[Observation, list[Peer]]:
+    """The observation, and the connections in the order of their ends."""
+    async with ScriptedPeer(script) as scripted:
+        observation = await look(scripted.port)
+        peers = [await asyncio.to_thread(scripted.connection) for _ in range(expected)]
+        with pytest.raises(TimeoutError):
+            scripted.connection(within=0)
+    return observation, peers
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_peer(name: str) -> None:
     case = CASES[name]
-    start = time.monotonic()
-    seen, peer = asyncio.run(look_at(case.script))
-    elapsed = time.monotonic() - start
+    with little_memory():
+        seen, peers = asyncio.run(looks_at(case.script, case.connections))
     assert (seen.rung, seen.reject, seen.status) == (case.rung, case.reject, case.status)
     assert case.detail in seen.detail
-    assert elapsed < DEADLINE + 0.5
+    assert seen.elapsed < DEADLINE + 0.5
     if case.patient:
-        assert elapsed >= DEADLINE
-    assert peer.reset is not case.released or "RST" in name
+        assert seen.elapsed >= DEADLINE
+    assert peers[-1].reset is not case.released or "RST" in name
+
+
+def test_a_dropped_syn() -> None:
+    """A listener whose queue is full drops what comes, as the kernel does for it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        start = time.monotonic()
+        seen = ask(port)
+        assert DEADLINE <= time.monotonic() - start < DEADLINE + 0.5
+        for one in waiting:
+            one.close()
+    assert seen.rung is Rung.FILTERED
+
+
+def test_the_second_association_asks_only_what_the_first_one_could_not() -> None:
+    _, (first, second) = asyncio.run(looks_at(no_echo_please(command(FIND, 0x8020, 0)), 2))
+    assert first.received[0] == second.received[0] == 0x01
+    (length,) = {int.from_bytes(peer.received[2:6], "big") + 6 for peer in (first, second)}
+    assert is_echo(bytes(first.received[length:])) and not is_echo(bytes(second.received[length:]))
+    assert first.reset and not second.reset
+
+
+@pytest.mark.parametrize(
+    ("up_to", "rung", "pdus"),
+    [
+        (Rung.ASSOCIATED, Rung.ASSOCIATED, [0x01, 0x05]),
+        (Rung.ECHO, Rung.ECHO, [0x01, 0x04, 0x05]),
+        (None, Rung.QUERY_ANSWERED, [0x01, 0x04, 0x04, 0x04, 0x05]),
+    ],
+)
+def test_up_to(up_to: Rung | None, rung: Rung, pdus: list[int]) -> None:
+    async def main() -> tuple[Observation, list[int]]:
+        asked: list[int] = []
+
+        async def script(peer: Peer) -> None:
+            answer = {0x01: [BOTH], 0x04: [command(ECHO, 0x8030, 0), b"", command(FIND, 0x8020, 0)]}
+            answer[0x05] = [pdu(0x06, bytes(4))]
+            while True:
+                kind = (await peer.pdu())[0]
+                asked.append(kind)
+                await peer.say(answer[kind].pop(0))
+                if kind == 0x05:
+                    return
+
+        async with ScriptedPeer(script) as scripted:
+            seen = await look(scripted.port, up_to=up_to)
+            peer = await asyncio.to_thread(scripted.connection)
+        assert not peer.reset
+        return seen, asked
+
+    seen, asked = asyncio.run(main())
+    assert (seen.rung, asked, seen.detail) == (rung, pdus, "")
+    assert seen.negotiated == {Role.QUERY}
+
+
+def test_up_to_an_echo_is_enough_where_the_echo_is_refused() -> None:
+    async def main() -> Observation:
+        async with ScriptedPeer(no_echo_please(command(FIND, 0x8020, 0))) as scripted:
+            seen = await look(scripted.port, up_to=Rung.ECHO)
+            await asyncio.to_thread(scripted.connection)
+            with pytest.raises(TimeoutError):
+                scripted.connection(within=0)
+        return seen
+
+    assert asyncio.run(main()).rung is Rung.ASSOCIATED
+
+
+@pytest.mark.parametrize(
+    ("uid", "version", "name"),
+    [
+        (b"1.2.276.0.7230010.3.0.3.6.7", b"OFFIS_DCMTK_367", "DCMTK"),
+        (b"1.2.276.0.7230010.3.0.3.6.7\0", b"", "DCMTK"),
+        (b"1.2.276.0.7230010.3.0", b"", "DCMTK"),
+        (b"1.2.276.0.7230010.3.01", b"", None),
+        (b"9.9.9", b"OFFIS_DCMTK_367", "DCMTK"),
+        (b"1.2.40.0.13.1.3", b"dcm4che-5.31.0", "dcm4che"),
+        (b"1.2.40.0.13.1.33", b"", None),
+        (b"1.2.826.0.1.3680043.9.3811.3.0.4", b"PYNETDICOM_304", "pynetdicom"),
+        (b"1.2.826.0.1.3680043.2.135.1066.101", b"1.4.17", "Conquest"),
+        (b"1.3.6.1.4.1.30071.8", b"fo-dicom 5.1.2", "fo-dicom"),
+        (b"1.2.826.0.1.3680043.2.1143.107.104.103.115.3.0.24", b"GDCM 3.0.24", "GDCM"),
+        (b"9.9.9", b"MADEUP PATIENT", None),
+        (b"", b"", None),
+    ],
+)
+def test_the_stack_is_told_in_our_own_words(uid: bytes, version: bytes, name: str | None) -> None:
+    seen, _ = asyncio.run(look_at(answers(ac([(ECHO, 0)], uid=uid, version=version))))
+    assert (seen.stack.name if seen.stack else None) == name
+    told = seen.model_dump_json()
+    assert "MADEUP" not in told and "9.9.9" not in told and "367" not in told.replace(str(seen.question.port), "")
 
 
 def test_ends_with_an_abort_and_a_reset() -> None:

@@ -18,6 +18,7 @@ from remediate.model.site import (
     Service,
     ServiceKind,
     Site,
+    SocksVia,
     SshVia,
     Vantage,
     Zone,
@@ -26,7 +27,7 @@ from remediate.model.site import (
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def site(*addresses: str, canaries: tuple[tuple[str, int], ...] = (), **vias: LocalVia | SshVia) -> Site:
+def site(*addresses: str, canaries: tuple[tuple[str, int], ...] = (), **vias: LocalVia | SocksVia | SshVia) -> Site:
     """One PACS at ``addresses``, and a vantage per ``via``, all with the same canaries."""
     pacs = Pacs(
         name="pacs-1",

@@ -13,7 +13,7 @@ import pytest
 
 from remediate.errors import ScopeError
 from remediate.model.observation import Rung
-from remediate.model.site import LocalVia
+from remediate.model.site import Limits, LocalVia, Scope
 from remediate.model.stream import ByteCapExceeded, DialFailed, StreamEnded, StreamReset
 from remediate.vantages import Lookout
 from remediate.vantages.dial import Dialer, hang_up
@@ -302,7 +302,7 @@ def test_a_cancelled_question_frees_the_gate_and_resets() -> None:
                 await ends.put("rst")
 
         async with serving(notes) as port:
-            dialer = Dialer(frozenset({LOOPBACK}), {"here": LocalPlace(None)})
+            dialer = Dialer(Scope(addresses=frozenset({LOOPBACK})), {"here": LocalPlace(None)}, Limits())
             entered = asyncio.Event()
 
             async def ask() -> None:

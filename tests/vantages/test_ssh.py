@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from remediate import probes
 from remediate.errors import VantageError
 from remediate.model.observation import Rung
 from remediate.model.site import LocalVia, SshVia
@@ -145,6 +146,30 @@ def test_a_lost_connection_is_inconclusive(start_sshd: StartSshd) -> None:
                     pass
             assert failed.value.rung is Rung.INCONCLUSIVE
             assert isinstance(failed.value.__cause__, VantageError)
+            assert not (await lookout.canaries("here")).alive
+            await lookout.aclose()
+
+    asyncio.run(main())
+
+
+def test_what_a_vantage_saw_that_was_lost_midway_is_inconclusive(start_sshd: StartSshd) -> None:
+    """The service was reached, and then the SSH connection went."""
+
+    async def main() -> None:
+        sshd = start_sshd()
+
+        async def kills(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"220 ready\r\n")
+            await writer.drain()
+            for pid in sshd.children():
+                os.kill(pid, signal.SIGKILL)
+            await reader.read()
+
+        async with serving(kills) as port:
+            lookout = await opened(sshd.via)
+            for _ in range(2):
+                seen = await probes.observe(lookout.dial, question(port), 10)
+                assert seen.rung is Rung.INCONCLUSIVE and "lost" in seen.detail
             assert not (await lookout.canaries("here")).alive
             await lookout.aclose()
 

@@ -67,17 +67,25 @@ class Layout:
 
     @property
     def listens(self) -> tuple[str, int]:
-        return self.clinic, 11113
+        return self.clinic, self.dicom_port + 1
 
 
 def free_layout() -> Layout:
-    """Raises UsageError where loopback has only one address, with what to do about it."""
-    for net in (secrets.randbelow(100) + 100 for _ in range(20)):
-        layout = Layout(net)
+    """Raises UsageError where loopback has only one address, with what to do about it.
+
+    A server of this machine that listens on all addresses has its port on loopback too: other ports are tried then.
+    """
+    for number, net in enumerate(secrets.randbelow(100) + 100 for _ in range(20)):
+        up = number * 100
+        layout = Layout(net, 11112 + up, 8042 + up, 2222 + up, 8443 + up)
         wanted = [
             (layout.published, layout.dicom_port),
             (layout.inside, layout.dicom_port),
             (layout.archive, layout.dicom_port),
+            (layout.published, layout.web_port),
+            (layout.inside, layout.web_port),
+            (layout.archive, layout.web_port),
+            (layout.router_outside, layout.canary_port),
             (layout.router_management, layout.ssh_port),
             (layout.clinic, layout.listens[1]),
             (layout.internet, 0),
@@ -95,7 +103,10 @@ def free_layout() -> Layout:
                 ) from error
             continue
         return layout
-    raise UsageError("no free addresses on loopback for the demo", next="end what listens on 127.0.0.0/8, port 11112")
+    raise UsageError(
+        "no free addresses and ports on loopback for the demo",
+        next="see what listens here, and end what you do not need: ss -ltn",
+    )
 
 
 @dataclass(frozen=True)

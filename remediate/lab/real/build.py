@@ -80,7 +80,9 @@ def _write_files(folder: Path, layout: Layout) -> None:
     _write(fw / "etc" / "nftables.conf", files.nftables_conf(layout), 0o755)
     _write(fw / files.RULES_V4.lstrip("/"), files.rules_v4(layout), 0o644)
     (fw / "etc" / "network" / "if-pre-up.d").mkdir(parents=True, exist_ok=True)
-    _write(folder / "hosts" / "pacs" / files.ETC.lstrip("/") / "orthanc.json", files.orthanc_json(layout), 0o644)
+    archive = folder / "hosts" / "pacs" / files.ETC.lstrip("/")
+    _write(archive / "orthanc.json", files.orthanc_json(layout), 0o644)
+    _write(archive / "restart-orthanc", files.RESTART_ORTHANC, 0o755)
     (folder / "hosts" / "pacs" / "var" / "lib" / "remediate-lab").mkdir(parents=True)
 
 

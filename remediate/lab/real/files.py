@@ -107,6 +107,14 @@ def orthanc_json(layout: Layout) -> str:
     return json.dumps(settings, indent=2) + "\n"
 
 
+#: As an init script would do it: the old one must have ended, or the new one finds its database locked.
+RESTART_ORTHANC: Final = f"""#!/bin/sh
+pkill -x Orthanc
+while pgrep -x Orthanc >/dev/null; do sleep 0.05; done
+setsid --fork Orthanc {ETC}/orthanc.json </dev/null >>/var/log/orthanc.log 2>&1
+"""
+
+
 def etc_hosts(layout: Layout) -> str:
     i = layout
     return f"127.0.0.1 localhost\n{i.internet} internet\n{i.clinic} clinic\n{i.fw_dmz} fw-north\n{i.pacs} pacs\n"
@@ -155,11 +163,13 @@ def inventory(layout: Layout, *, key: Path, known: Path) -> dict[str, dict[str, 
         "services": [{"kind": "dicom", "port": layout.dicom_port}, {"kind": "dicomweb", "port": layout.web_port}],
         "protected_by": ["fw-north"],
         "access": {"peers": [peer]},
+        "config": {"file": f"{ETC}/orthanc.json", "restart": f"{ETC}/restart-orthanc"},
     }
     hosts: dict[str, Any] = {
         "pacs-north": {
-            "hostname": str(layout.pacs),
+            "hostname": layout.management_address("pacs"),
             "platform": "orthanc",
+            "username": "root",
             "groups": ["pacs", "north"],
             "data": pacs,
         },

@@ -14,7 +14,7 @@ from remediate.errors import UsageError
 PREFIX: Final = "rmd-"
 ROLES: Final = ("internet", "clinic", "fw", "pacs")
 #: The hosts with a link to this machine and an sshd, and which /24 of the management network is theirs.
-MANAGED: Final = {"internet": 1, "clinic": 2, "fw": 99}
+MANAGED: Final = {"internet": 1, "clinic": 2, "pacs": 3, "fw": 99}
 
 
 class ManagementLink(NamedTuple):

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import ip_address, ip_network
@@ -319,7 +319,9 @@ class LabSite:
         clean = (
             "rm -rf /var/lib/remediate /etc/remediate; find /etc/network /etc/nftables.d -name '*remediate*' -delete"
         )
-        self.exec("fw", ["sh", "-c", clean + " 2>/dev/null"])
+        for role in ("fw", "pacs"):
+            self.exec(role, ["sh", "-c", clean + " 2>/dev/null"])
+        self._reset_archive()
         self._end_all("fw")
         self.load_firewall()
         self.must("fw", ["conntrack", "-F"])
@@ -337,15 +339,27 @@ class LabSite:
         for path in self.received.iterdir():
             path.unlink()
 
-    def _end_all(self, host: str) -> None:
-        """Ends all but the host's first process. A shell goes before the ``sleep`` that it waits for: otherwise a
-        dead man's timer would go off now, which is what this is to prevent."""
+    def _reset_archive(self) -> None:
+        """Its file as it was, and nobody left who would change it; the archive itself is restarted only if need be."""
+        self._end_all("pacs", but=("Orthanc", "sshd"))
+        file, wanted = f"{files.ETC}/orthanc.json", files.orthanc_json(self.layout)
+        if self.exec("pacs", ["cat", file]).stdout != wanted:
+            self.must("pacs", ["tee", file], input=wanted)
+            self._kill("pacs", "Orthanc")
+
+    def _end_all(self, host: str, but: Collection[str] = ()) -> None:
+        """Ends all but the host's first process and those called so.
+
+        A shell goes before the ``sleep`` that it waits for: otherwise a dead man's timer would go off now, which is
+        what this is to prevent.
+        """
         first = self.pids[host]
         parent = int(Path(f"/proc/{first}/stat").read_text().rpartition(")")[2].split()[1])
 
         def ended() -> bool:
             sleeps = {pid for pid, _ in self.processes(host, "sleep")}
-            left = [one for one in hosts.members(self.layout.namespace(host)) if one[0] not in (first, parent)]
+            kept = {first, parent, *(pid for name in but for pid, _ in self.processes(host, name))}
+            left = [one for one in hosts.members(self.layout.namespace(host)) if one[0] not in kept]
             for pid, started in sorted(left, key=lambda one: one[0] in sleeps):
                 hosts.kill(pid, started)
             return not left

@@ -15,6 +15,7 @@ class State(NamedTuple):
     sections: Mapping[str, tuple[Rule, ...]]
     foreign: str
     config: Config
+    text: None = None
 
 
 def state(device: Device, config: Config) -> State:

@@ -12,11 +12,8 @@ from remediate.model.site import Addressing, Device, Login
 from remediate.platforms import FilterState
 from remediate.platforms.linux_nftables import parser
 from remediate.platforms.linux_nftables.driver import LinuxNftables
-from remediate.platforms.session import Session
+from remediate.platforms.session import EXEC_ONLY, Session
 from remediate.rules import entries, prove
-
-#: A netmiko device type that reads no prompt: a firewall's own PS1 and banner do not matter to channels of our own.
-_DEVICE_TYPE = "terminal_server"
 
 
 class State(NamedTuple):
@@ -24,6 +21,7 @@ class State(NamedTuple):
 
     sections: Mapping[str, tuple[Rule, ...]]
     foreign: str
+    text: None = None
 
 
 class Spec:
@@ -40,6 +38,10 @@ class Spec:
 
     def expressed(self, intent: Intent) -> tuple[Rule, ...]:
         return entries(intent)
+
+    def objections(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
+        """A chain of its own stands in nobody's way but the guarded ports'."""
+        return ()
 
     def read(self, device: Device, running: str) -> State:  # noqa: ARG002 -- our table is the same on every device
         return State(sections=parser.of_running(running), foreign=parser.foreign(running))
@@ -71,10 +73,10 @@ class Spec:
         return tuple(wrong)
 
     def connect(self, device: Device, login: Login) -> LinuxNftables:
-        return LinuxNftables(device, Session(device, login, _DEVICE_TYPE))
+        return LinuxNftables(device, Session(device, login, EXEC_ONLY))
 
     def try_login(self, device: Device, login: Login) -> None:
-        with Session(device, login, _DEVICE_TYPE) as session:
+        with Session(device, login, EXEC_ONLY) as session:
             session.execute("true")
 
 

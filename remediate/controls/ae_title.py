@@ -1,0 +1,66 @@
+"""``ae_title``: the archive itself accepts associations only from known callers, by title and address."""
+
+from __future__ import annotations
+
+from remediate.errors import PlanError
+from remediate.model.observation import UNREACHED, Rung
+from remediate.model.rule import Caller, CallerIntent
+from remediate.model.site import Addressing, Device, Pacs, Peer, ServiceKind
+
+#: PACS products whose calling AE titles cannot be restricted, and why.
+CANNOT = {
+    "horos": "its check of the calling AE title is commented out in its source",
+    "osirix": "no setting of its that restricts calling AE titles is documented",
+}
+
+
+class AeTitle:
+    name = "ae_title"
+    covers = frozenset({ServiceKind.DICOM, ServiceKind.DICOM_TLS})
+    outside: frozenset[Rung] = UNREACHED | {Rung.REJECTED}
+    leaves_open = (
+        "an AE-title filter is not authentication: whoever sends from a known caller's address under its title is "
+        "let in, and the port stays reachable from everywhere"
+    )
+
+    def devices(self, pacs: Pacs) -> tuple[str, ...]:
+        """The archive itself. Raises PlanError where it cannot be configured."""
+        if pacs.platform in CANNOT:
+            raise PlanError(
+                f"{pacs.platform} cannot filter by AE title: {CANNOT[pacs.platform]}",
+                where=pacs.name,
+                next="close it with acl or vpn_only, and leave it out of this play",
+            )
+        return (pacs.name,)
+
+    def intent(self, pacs: Pacs, device: Device, addressing: Addressing) -> CallerIntent:  # noqa: ARG002 -- no filter
+        """Raises PlanError for a peer that no archive could tell from others."""
+        return CallerIntent(
+            pacs=pacs.name,
+            control=self.name,
+            device=device.name,
+            ae_title=pacs.ae_title,
+            callers=tuple(_caller(pacs, p) for p in pacs.access.peers if any(role.is_dicom for role in p.roles)),
+        )
+
+
+def _caller(pacs: Pacs, peer: Peer) -> Caller:
+    where = f"{pacs.name}, peer {peer.name}"
+    if peer.address is None:
+        raise PlanError(
+            f"the network {peer.network} cannot be said in an AE-title filter: it takes single addresses",
+            where=where,
+            next="list its stations as peers of their own, or leave this control out",
+        )
+    if peer.ae_title is None:
+        raise PlanError("its AE title is not known", where=where, next="give it an ae_title in the inventory")
+    return Caller(
+        peer=peer.name,
+        ae_title=peer.ae_title,
+        address=peer.address,
+        port=peer.listens.port if peer.listens else None,
+        roles=tuple(sorted(role for role in peer.roles if role.is_dicom)),
+    )
+
+
+CONTROL = AeTitle()

@@ -1,0 +1,248 @@
+"""Target lists for large sweeps: CSV and JSONL files, checked as a whole and then read again, one line at a time.
+
+Nothing of a list is kept but a byte a line, and a few more while it is checked, so its length does not matter.
+"""
+
+from __future__ import annotations
+
+import csv
+from array import array
+from collections.abc import Callable, Collection, Iterator
+from ipaddress import ip_address
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, BinaryIO
+from zlib import crc32
+
+from pydantic import BeforeValidator, ConfigDict, ValidationError
+
+from remediate.errors import InventoryError, UsageError
+from remediate.inventory import fields
+from remediate.model.base import AETitle, Name, Port, Value
+from remediate.model.site import IPAddress, ServiceKind
+
+#: The called AE title where a list names none: what DCMTK's tools say.
+ANY_AE_TITLE = "ANY-SCP"
+#: Bytes of one line, and how many wrong lines are listed.
+LONGEST, MOST_LISTED = 16 << 10, 20
+#: Slots are below it.
+NONE = 255
+
+_KINDS = ", ".join(ServiceKind)
+_RULES = {
+    "address": f"{fields.ADDRESS_RULE} that one host can have (names are not looked up)",
+    "port": fields.PORT_RULE,
+    "kind": f"one of {_KINDS}",
+    "called_ae_title": fields.AE_TITLE_RULE,
+    "name": fields.NAME_RULE,
+}
+
+#: Says why a target may not be asked; "" where it may.
+Refused = Callable[[IPAddress, int], str]
+
+
+def _address(text: object) -> IPAddress:
+    """Not left to pydantic, which tries IPv6 on each IPv4 address, and takes a number for one."""
+    if not isinstance(text, str):
+        raise ValueError
+    return ip_address(text)
+
+
+class Target(Value):
+    """One service to be asked once. ``name`` is for people."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    address: Annotated[IPAddress, BeforeValidator(_address)]
+    port: Port
+    kind: ServiceKind = ServiceKind.DICOM
+    called_ae_title: AETitle = ANY_AE_TITLE
+    name: Name | None = None
+
+    @property
+    def asks(self) -> tuple[IPAddress, int, ServiceKind, str]:
+        """What makes two targets one and the same."""
+        return self.address, self.port, self.kind, self.called_ae_title
+
+
+class Targets:
+    """A list that was checked. ``count``: different targets. ``repeated``: lines that ask for one again.
+
+    ``slots``: by line number, the slot of its address, or NONE where there is nothing to ask.
+    """
+
+    def __init__(self, path: Path, slots: bytearray, repeated: int, refused: Refused) -> None:
+        self.path = path
+        self.count = len(slots) - slots.count(NONE)
+        self.repeated = repeated
+        self._slots = slots
+        self._refused = refused
+
+    def share(self, number: int, of: int) -> Iterator[tuple[int, Target]]:
+        """Each different target once, with its line number, in one of ``of`` shares; an address is in one only.
+
+        As the file is now: one that was changed since, and is wrong now, raises InventoryError.
+        """
+        rows, parse = _open(self.path)
+        for line, row in rows:
+            slot = self._slots[line] if line < len(self._slots) else NONE
+            if slot != NONE and slot % of == number:
+                target = _allowed(parse(row), self._refused)
+                if isinstance(target, str):
+                    raise InventoryError(
+                        "the list was changed while it was read",
+                        [f"line {line}: {target}"],
+                        where=str(self.path),
+                        next="the targets before that line were asked; leave the file alone, and start again",
+                    )
+                yield line, target
+
+
+def check(path: Path, refused: Refused) -> Targets:
+    """Reads the whole list once. Raises InventoryError with the lines that are wrong, UsageError where it cannot be
+    read at all; nothing is asked of anybody here.
+    """
+    asked = array("q")
+    slots = bytearray()
+    problems: list[str] = []
+    wrong = 0
+    rows, parse = _open(path)
+    for number, row in rows:
+        target = _allowed(parse(row), refused)
+        if isinstance(target, str):
+            wrong += 1
+            if len(problems) < MOST_LISTED:
+                problems.append(f"line {number}: {target}")
+        elif not wrong:
+            asked.append(hash(target.asks))
+            slots.extend(NONE for _ in range(len(slots), number))
+            slots.append(crc32(target.address.packed) % NONE)
+    if wrong:
+        if wrong > len(problems):
+            problems.append(f"and {wrong - len(problems)} more")
+        count = "one line is" if wrong == 1 else f"{wrong} lines are"
+        raise InventoryError(
+            f"{count} wrong in the list of targets", problems, where=str(path), next="mend that; nothing was asked"
+        )
+    if not asked:
+        raise InventoryError("the list of targets is empty", [], where=str(path), next="nothing was asked")
+    # Equal hashes are only a suspicion; what is dropped is found by comparing the targets themselves.
+    suspects = {one for one, other in pairwise(sorted(asked)) if one == other}
+    repeated = _repeated(Targets(path, slots, 0, refused), suspects) if suspects else []
+    for number in repeated:
+        slots[number] = NONE
+    return Targets(path, slots, len(repeated), refused)
+
+
+def _repeated(targets: Targets, suspects: Collection[int]) -> list[int]:
+    """The lines that ask for what a line before them asks for."""
+    seen: set[object] = set()
+    lines = []
+    for number, target in targets.share(0, 1):
+        if hash(target.asks) in suspects:
+            if target.asks in seen:
+                lines.append(number)
+            seen.add(target.asks)
+    return lines
+
+
+def _allowed(target: Target | str, refused: Refused) -> Target | str:
+    """The target, or in words what is wrong with it, or why it may not be asked."""
+    if isinstance(target, str):
+        return target
+    return fields.not_one_host(target.address) or refused(target.address, target.port) or target
+
+
+Row = bytes | dict[str, str] | str
+Rows = Iterator[tuple[int, Row]]
+
+
+def _open(path: Path) -> tuple[Rows, Callable[[Row], Target | str]]:
+    """Line numbers with what stands there, and what makes a target of it."""
+    kinds = {".jsonl": _jsonl, ".csv": _csv}
+    kind = kinds.get(path.suffix.lower())
+    if kind is None:
+        raise UsageError(
+            f"--targets {path}: what kind of list it is is known by its name",
+            next=f"let it end in {' or '.join(kinds)}",
+        )
+    return _read(path, kind), _parsed
+
+
+def _read(path: Path, kind: Callable[[BinaryIO], Rows]) -> Rows:
+    try:
+        with path.open("rb") as file:
+            yield from kind(file)
+    except OSError as error:
+        raise UsageError(
+            f"--targets {path}: it cannot be read: {error.strerror or error}", next="name a file that can"
+        ) from error
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    while line := file.readline(LONGEST):
+        yield line
+        while len(line) == LONGEST and not line.endswith(b"\n"):  # told as wrong; its rest is not
+            line = file.readline(LONGEST)
+
+
+def _jsonl(file: BinaryIO) -> Rows:
+    return ((number, line) for number, line in enumerate(_lines(file), 1) if not line.isspace())
+
+
+def _csv(file: BinaryIO) -> Rows:
+    """What is wrong with a row as such comes as text."""
+    rows = csv.reader((line.decode(errors="replace") for line in _lines(file)), strict=True)
+    columns: list[str] | None = None
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            yield rows.line_num, f"no CSV: {error}"
+            continue
+        if row is None:
+            return
+        if not row:
+            continue
+        if columns is None:
+            columns = [cell.strip().removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}").strip('"') for cell in row]
+            if problem := _header(columns):
+                yield rows.line_num, problem
+                return
+        elif len(row) > len(columns):
+            yield rows.line_num, f"{len(row)} cells under {len(columns)} columns"
+        else:
+            cells = ((column, cell.strip()) for column, cell in zip(columns, row, strict=False))
+            yield rows.line_num, {column: cell for column, cell in cells if cell}
+
+
+def _parsed(row: Row) -> Target | str:
+    if isinstance(row, str):
+        return row
+    try:
+        return Target.model_validate_json(row) if isinstance(row, bytes) else Target.model_validate_strings(row)
+    except ValidationError as error:
+        return _told(error)
+
+
+def _header(columns: list[str]) -> str:
+    known = ", ".join(Target.model_fields)
+    if len(set(columns)) < len(columns) or not {"address", "port"} <= set(columns) <= set(Target.model_fields):
+        return f"the first line names the columns: address, port, and any others of {known}, each once"
+    return ""
+
+
+def _told(error: ValidationError) -> str:
+    """Never with what the line holds there: a list may be the wrong file."""
+    told = []
+    for one in error.errors(include_url=False, include_context=False, include_input=False):
+        key = str(one["loc"][0]) if one["loc"] else ""
+        if one["type"] == "missing":
+            told.append(f"{key} is missing")
+        elif one["type"] == "extra_forbidden":
+            told.append(f"a key that is not known; allowed: {', '.join(Target.model_fields)}")
+        elif key in _RULES:
+            told.append(f"{key} is not {_RULES[key]}")
+        else:
+            told.append("no JSON object on one line")
+    return "; ".join(dict.fromkeys(told))

@@ -1,0 +1,129 @@
+"""One JSON line for each answer of a sweep, as it comes, and what they add up to."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+import threading
+from collections.abc import Callable, Mapping
+
+from rich.table import Table
+
+from remediate.inventory.targets import Target
+from remediate.model.observation import Rung
+from remediate.model.verdict import Finding
+from remediate.report import meaning
+
+#: Bytes that are written at once, and seconds after which fewer are.
+CHUNK, FLUSH = 32 << 10, 0.2
+#: Chunks that may wait for a reader that is slow.
+BACKLOG = 8
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def line(number: int, target: Target, finding: Finding) -> str:
+    """Its fields are documented in docs/output.md."""
+    seen = finding.observation
+    assert seen is not None  # every target of a sweep that is told was asked
+    return _encode(
+        {
+            "line": number,
+            "name": target.name,
+            "address": str(target.address),
+            "port": target.port,
+            "kind": target.kind,
+            "called_ae_title": seen.question.called_ae_title,
+            "rung": seen.rung,
+            "outcome": finding.outcome,
+            "why": finding.why,
+            "asked_at": seen.asked_at.isoformat(),
+            "elapsed": round(seen.elapsed, 6),
+            "reject": seen.reject,
+            "status": seen.status,
+            "negotiated": sorted(seen.negotiated),
+            "surfaces": sorted(seen.surfaces),
+            "counts": seen.counts and seen.counts.model_dump(mode="json"),
+            "tls": seen.tls and seen.tls.model_dump(mode="json"),
+            "stack": seen.stack and seen.stack.model_dump(mode="json"),
+            "detail": seen.detail,
+        }
+    )
+
+
+def counts(rungs: Mapping[Rung, int]) -> Table:
+    """How many of which rung, and what it means; the worst is the last."""
+    table = Table()
+    table.add_column("rung")
+    table.add_column("targets", justify="right")
+    table.add_column("means")
+    for rung, told in meaning.OUTSIDE.items():
+        if rungs.get(rung):
+            table.add_row(rung.value, str(rungs[rung]), told.means)
+    return table
+
+
+class Lines:
+    """Writes in a thread of its own, so that a slow reader delays the next questions, and never an answer's reading.
+
+    ``write``: takes whole lines, and may take its time; once it raises OSError, what comes after is dropped.
+    """
+
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write_out = write
+        self._lines: list[str] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._room: asyncio.Event | None = None
+        self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
+        self._thread.start()
+
+    async def put(self, text: str) -> None:
+        """On one loop only. Waits while the reader is far behind."""
+        loop = asyncio.get_running_loop()
+        if self._room is None:
+            self._room = asyncio.Event()
+            self._room.set()
+        self._lines.append(text)
+        self._size += len(text)
+        if self._size >= CHUNK:
+            self._flush(loop)
+        elif self._timer is None:
+            self._timer = loop.call_later(FLUSH, self._flush, loop)
+        if not self._room.is_set():
+            await self._room.wait()
+
+    def close(self) -> None:
+        """From another thread, once nothing more is put."""
+        self._hand_over()
+        self._chunks.put(None)
+        self._thread.join()
+
+    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._hand_over()
+        if self._chunks.qsize() > BACKLOG and self._room is not None:
+            self._room.clear()
+            self._chunks.put(b"")  # behind the others: once it is their turn, there is room
+            self._loop = loop
+
+    def _hand_over(self) -> None:
+        if self._lines:
+            self._lines.append("")
+            self._chunks.put("\n".join(self._lines).encode())
+            self._lines, self._size = [], 0
+
+    def _write(self) -> None:
+        gone = False
+        while (chunk := self._chunks.get()) is not None:
+            if not chunk and self._room is not None:
+                self._loop.call_soon_threadsafe(self._room.set)
+            elif not gone:
+                try:
+                    self._write_out(chunk)
+                except OSError:  # nobody reads any more, and stops us in his own time
+                    gone = True
