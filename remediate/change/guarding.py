@@ -70,7 +70,16 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
         inverse=inverse,
         base=_base(before, wanted),
         diff=_diff(device, wanted, before, after, text, renderer),
+        down=spec.capabilities.down,
+        price=spec.capabilities.price,
     )
+
+
+def remarks(device: Device, made: Candidate, running: str) -> list[str]:
+    """What whoever approves it must know of the configuration that it is made for."""
+    spec = platforms.platform(device.platform)
+    said = spec.remarks(spec.read(device, running), [section.intent for section in made.sections])
+    return [f"{device.name}: {one}" for one in said]
 
 
 def check_base(device: Device, made: Candidate, running: str, planned: str | None = None) -> None:

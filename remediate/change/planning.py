@@ -90,7 +90,7 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
         inventory=str(Path(loaded.path).absolute()),
         inputs={"inventory": loaded.digest, "playbook": playbook.digest, **templates},
         waves=tuple(made),
-        warnings=tuple(dict.fromkeys(_warnings(made, site))),
+        warnings=tuple(dict.fromkeys(_warnings(made, site, running))),
         allowed_signers=tuple(dict.fromkeys(p.allowed_signers for p in playbook.plays if p.allowed_signers)),
     )
 
@@ -192,6 +192,7 @@ def _wave(
         in_place=in_place,
         expectations=questions,
         not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
+        leaves_open={name: controls.control(name).leaves_open for name in play.controls},
         max_fail_percentage=play.max_fail_percentage,
         window=play.window,
         takes_at_most=_takes_at_most(play.revert_in, questions, site),
@@ -233,12 +234,13 @@ def _vantages(play: Play, site: Site) -> tuple[str, ...]:
     return names
 
 
-def _warnings(made: Iterable[Wave], site: Site) -> Iterable[str]:
+def _warnings(made: Iterable[Wave], site: Site, running: dict[str, str]) -> Iterable[str]:
     for wave in made:
         if not wave.candidates:
             continue
         for candidate in wave.candidates:
             _check_timer(wave.revert_in, candidate)
+            yield from guarding.remarks(site.devices[candidate.device], candidate, running[candidate.device])
         if wave.window is not None:
             windows.check_long_enough(wave.window, wave.takes_at_most, f"play {wave.play!r}", utc_now())
         certain, possible = verify_takes(wave.expectations, site)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from remediate.cli import common
-from remediate.errors import Interrupted, UsageError
+from remediate.errors import Interrupted, NotApproved, UsageError
 
 
 def approve(
@@ -38,11 +38,18 @@ def approve(
             "there is no terminal to ask whether the plan is right", next="run it in a terminal; or with --yes"
         )
     common.err().print(tables.plan(made, diff=True))
-    if not yes and not typer.confirm("approve this plan?", err=True):
-        raise Interrupted("nothing was approved", next="say what is wrong to whoever made the plan")
+    if not yes and not _agreed():
+        raise NotApproved("nothing was approved", next="say what is wrong to whoever made the plan")
     signed, signer = approval.approve(made, hand)
     to = approval.place(plan)
     export.write_private(
         to, approval.as_text(signed), "the approval", "copy the plan to a folder of yours, and bring the approval back"
     )
     common.out().print(f"plan {made.digest[:12]} approved by {signer.principal} ({signer.fingerprint}): {to}")
+
+
+def _agreed() -> bool:
+    try:
+        return typer.confirm("approve this plan?", err=True)
+    except typer.Abort as error:  # Ctrl-C, or the end of what is typed
+        raise Interrupted("nothing was approved", next="run it again to approve it") from error

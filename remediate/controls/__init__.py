@@ -16,6 +16,7 @@ from remediate.policy import ALL_CLOSED, Outside
 CONTROLS = {
     "acl": "remediate.controls.acl",
     "ae_title": "remediate.controls.ae_title",
+    "vpn_only": "remediate.controls.vpn_only",
 }
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import Intent, Permit
-from remediate.model.site import Addressing, Device, Pacs, ServiceKind
+from remediate.model.site import Addressing, Device, Pacs, Peer, ServiceKind
 
 
 class Acl:
@@ -21,23 +23,24 @@ class Acl:
 
     def intent(self, pacs: Pacs, device: Device, addressing: Addressing) -> Intent:
         """Peers that come by VPN arrive on an interface that the guard does not stand on: no permit for them."""
-        permits = (
-            Permit(
-                peer=peer.name,
-                source=peer.source,
-                ports=tuple(sorted({service.port for service in pacs.services if peer.uses(service)})),
-            )
-            for peer in pacs.access.peers
-            if peer.via is None
-        )
         return Intent(
             pacs=pacs.name,
             control=self.name,
             device=device.name,
             interfaces=device.guard.interface,
             doors=pacs.doors(addressing),
-            permits=tuple(permit for permit in permits if permit.ports),
+            permits=permits(pacs, (peer for peer in pacs.access.peers if peer.via is None)),
         )
+
+
+def permits(pacs: Pacs, peers: Iterable[Peer], interfaces: tuple[str, ...] = ()) -> tuple[Permit, ...]:
+    """One for each peer that uses a service of that PACS."""
+    ports = {peer: tuple(sorted({s.port for s in pacs.services if peer.uses(s)})) for peer in peers}
+    return tuple(
+        Permit(peer=peer.name, source=peer.source, ports=used, interfaces=interfaces)
+        for peer, used in ports.items()
+        if used
+    )
 
 
 CONTROL = Acl()

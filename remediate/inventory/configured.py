@@ -34,6 +34,10 @@ def device(host: Inherited, pacs: Pacs, platforms: Collection[str] | None) -> De
         restart = None
     if path is None or restart is None or pacs.platform is None:
         return None
-    ports = tuple(sorted({service.port for service in pacs.services}))
-    config = ConfigFile(path=path, restart=restart, ports=ports)
+    config = ConfigFile(
+        path=path,
+        restart=restart,
+        ports=tuple(sorted({service.port for service in pacs.services})),
+        dicom_ports=tuple(sorted({service.port for service in pacs.services if service.kind.is_dicom})),
+    )
     return Device(name=host.name, platform=pacs.platform, guard=Guard(interface=()), config=config)

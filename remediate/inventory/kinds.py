@@ -263,8 +263,11 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
         platform = host.nodes["platform"].choice(sorted(platforms))
     if "guard" not in host.data:
         host.own.node.problem("data.guard is missing; allowed: {interface: NAME}, the interfaces that face outside")
-    keys = host.data["guard"].mapping(("interface",), required=("interface",)) if "guard" in host.data else None
+    keys = host.data["guard"].mapping(("interface", "vpn"), required=("interface",)) if "guard" in host.data else None
     interfaces = fields.interfaces(keys["interface"]) if keys and "interface" in keys else ()
+    vpn = fields.interfaces(keys["vpn"]) if keys and "vpn" in keys else ()
+    if keys and (both := [name for name in vpn if name in interfaces]):
+        keys["vpn"].problem(f"{listed(both)} is in guard.interface too; a VPN does not come in there")
     for item in host.data["management"].one_or_more() if "management" in host.data else []:
         if item.raw != "local":
             item.wrong("local (other places to log in from are not there yet)")
@@ -272,7 +275,7 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
         host.data["management"].problem("no place; allowed: [local]")
     if platform is None or not interfaces:
         return None
-    return Device(name=host.name, platform=platform, guard=Guard(interface=interfaces))
+    return Device(name=host.name, platform=platform, guard=Guard(interface=interfaces, vpn=vpn))
 
 
 def login(host: Inherited, base: Path) -> Login | None:

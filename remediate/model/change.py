@@ -33,7 +33,8 @@ class Section(Value):
 class Candidate(Value):
     """What is to be loaded on one device, and its exact inverse, in the device's own language.
 
-    ``base``: the hash of the running configuration that it was made for; ``diff``: unified, for people.
+    ``base``: the hash of the running configuration that it was made for; ``diff``: unified, for people. ``down``: for
+    how long its push is expected to keep the device's services from answering. ``price``: what taking it back costs.
     """
 
     device: Name
@@ -43,6 +44,8 @@ class Candidate(Value):
     inverse: str
     base: str
     diff: str
+    down: timedelta = timedelta(0)
+    price: str = ""
 
 
 class Wave(Value):
@@ -50,9 +53,10 @@ class Wave(Value):
 
     ``revert_in``: how long a device waits before it takes an unconfirmed change back.
     ``in_place``: device → sections that are there already, exactly as they would be made.
-    ``not_asked``: PACS → what no probe looks at. ``reopens``: it takes an earlier change back, so what the outside
-    sees afterwards is recorded, not judged. ``window``: it is pushed only where ``takes_at_most``, the time of push,
-    verify and rollback at the worst, fits into it. ``soak``: how long it is left alone before the next one.
+    ``not_asked``: PACS → what no probe looks at. ``leaves_open``: control → what it does not give. ``reopens``: it takes
+    an earlier change back, so what the outside sees afterwards is recorded, not judged. ``window``: it is pushed only
+    where ``takes_at_most``, the time of push, verify and rollback at the worst, fits into it. ``soak``: how long it is
+    left alone before the next one.
     """
 
     number: int
@@ -64,6 +68,7 @@ class Wave(Value):
     in_place: dict[str, tuple[str, ...]] = {}
     expectations: tuple[Expectation, ...] = ()
     not_asked: dict[str, tuple[str, ...]] = {}
+    leaves_open: dict[str, str] = {}
     max_fail_percentage: float = 0
     reopens: bool = False
     window: Window | None = None
@@ -98,12 +103,16 @@ class Plan(Value):
 
 
 class Capabilities(Value):
-    """What a platform's own revert timer can do, and how it filters. ``price``: what a revert costs, for the plan."""
+    """What a platform's own revert timer can do, and how it filters. ``price``: what a revert costs, for the plan.
+
+    ``down``: for how long a push keeps its services from answering, as an estimate.
+    """
 
     revert_min: timedelta
     revert_max: timedelta
     revert_step: timedelta
     price: str = ""
+    down: timedelta = timedelta(0)
     addressing: Addressing
     atomic: bool
     stateful: bool

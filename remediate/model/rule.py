@@ -41,18 +41,22 @@ class Rule(Value):
 
 
 class Permit(Value):
-    """A peer that stays served through the guard, and on which of the PACS's own service ports."""
+    """A peer that stays served through the guard, and on which of the PACS's own service ports.
+
+    ``interfaces``: those of the guard's by which it may come; () for all of them.
+    """
 
     peer: Name
     source: IPNetwork
     ports: tuple[Port, ...]
+    interfaces: tuple[str, ...] = ()
 
 
 class Intent(Value):
     """What a control wants of one device for one PACS, in nobody's language yet.
 
     Flows that come in by ``interfaces`` to the ``doors`` are denied, those of ``permits`` excepted; the same flows
-    the other way too. Nothing else is.
+    the other way too. Nothing else is. Where a door or a permit names interfaces, it counts on these only.
     """
 
     pacs: Name
@@ -61,6 +65,13 @@ class Intent(Value):
     interfaces: tuple[str, ...]
     doors: tuple[Door, ...]
     permits: tuple[Permit, ...] = ()
+
+    def stands_on(self, part: Door | Permit) -> tuple[str, ...]:
+        """The interfaces on which that door or permit counts."""
+        return tuple(i for i in self.interfaces if self.counts_on(i, part))
+
+    def counts_on(self, interface: str, part: Door | Permit) -> bool:
+        return interface in self.interfaces and (not part.interfaces or interface in part.interfaces)
 
     @property
     def section(self) -> str:

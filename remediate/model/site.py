@@ -83,10 +83,14 @@ class Addressing(StrEnum):
 
 
 class Door(Value):
-    """One way to a PACS, as a filter sees it: an address, and its service ports → the ports seen there."""
+    """One way to a PACS, as a filter sees it: an address, and its service ports → the ports seen there.
+
+    ``interfaces``: those of the guard's that it is guarded on; () for all of them.
+    """
 
     address: IPAddress
     ports: tuple[tuple[Port, Port], ...]
+    interfaces: tuple[str, ...] = ()
 
     @property
     def seen(self) -> tuple[int, ...]:
@@ -162,36 +166,44 @@ class Pacs(Value):
     protected_by: tuple[Name, ...] = ()
     access: Access = Access()
 
-    def doors(self, addressing: Addressing) -> tuple[Door, ...]:
+    def doors(self, addressing: Addressing, zone: Zone = Zone.OUTSIDE) -> tuple[Door, ...]:
         """``REAL``: every address of its own that may stand in a packet behind address translation, with its own
-        ports; a published one too, since it may be routed without any translation. ``PUBLISHED``: those outside.
+        ports; a published one too, since it may be routed without any translation. ``PUBLISHED``: those outside, and
+        for packets that come from ``INSIDE`` the inside ones too.
         """
         if addressing is Addressing.REAL:
             addresses = {p.address for p in (*self.addresses.inside, *self.addresses.outside)}
             doors = [Door(address=a, ports=tuple((s.port, s.port) for s in self.services)) for a in addresses]
         else:
-            doors = [
-                Door(address=p.address, ports=tuple((s.port, p.port_of(s)) for s in self.services))
-                for p in self.addresses.outside
-            ]
-        return tuple(sorted(doors, key=lambda door: (door.address.version, int(door.address))))
+            seen = (*(self.addresses.inside if zone is Zone.INSIDE else ()), *self.addresses.outside)
+            doors = [Door(address=p.address, ports=tuple((s.port, p.port_of(s)) for s in self.services)) for p in seen]
+        return tuple(sorted(dict.fromkeys(doors), key=lambda door: (door.address.version, int(door.address))))
 
 
 class Guard(Value):
-    """Where on a device the guard stands: the interfaces that face outside."""
+    """Where on a device the guard stands: the interfaces that face outside, and those by which a VPN comes in."""
 
     interface: tuple[str, ...]
+    vpn: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """Each interface with the inventory's key for it."""
+        keys = (("guard.interface", self.interface), ("guard.vpn", self.vpn))
+        return tuple((name, key) for key, names in keys for name in names)
 
 
 class ConfigFile(Value):
     """The file that configures an archive: an absolute path there, and how the archive is made to read it again.
 
-    ``restart``: a command line for the shell of that host, run as root. ``ports``: on which the archive listens.
+    ``restart``: a command line for the shell of that host, run as root. ``ports``: on which the archive listens,
+    ``dicom_ports`` those of them for associations.
     """
 
     path: str
     restart: str
     ports: tuple[Port, ...]
+    dicom_ports: tuple[Port, ...]
 
 
 class Device(Value):

@@ -80,8 +80,8 @@ class Dial(Protocol):
     Holds the scope check (ScopeError before anything is sent), the gate (one question at a time to all DICOM services
     of a PACS together, and to each other service; released when the context ends), the pace, the byte cap and the
     deadline.
-    ``deadline``: seconds for the first connection to be made, counted from the moment the gate opened, and once more
-    for everything after it, further connections included. Where an SSH server connects, its own connect time-out
+    ``deadline``: seconds for the first connection to be made, counted from the moment it was its turn, and once more
+    for everything after it, further connections included. Where an SSH or SOCKS server connects, its own time-out
     (about 130 s by default) is waited for instead of the first, because only its words tell *filtered* from a slow
     vantage.
     """

@@ -15,19 +15,19 @@ _KNOWN: tuple[tuple[bytes, bytes, Stack], ...] = (
         b"OFFIS_DCMTK",
         Stack(
             name="DCMTK",
-            source="seen from DCMTK's own programs and from Orthanc, which are the same on the wire",
+            source="tries with DCMTK's own programs and with Orthanc, which are the same on the wire",
         ),
     ),
     (
         b"1.2.40.0.13.1.3",
         b"dcm4che",
-        Stack(name="dcm4che", source="seen in public logs"),
+        Stack(name="dcm4che", source="public logs"),
     ),
     (b"1.2.826.0.1.3680043.9.3811", b"PYNETDICOM", Stack(name="pynetdicom", source="its source code")),
     (
         b"1.2.826.0.1.3680043.2.135.1066.101",
         b"",
-        Stack(name="Conquest", product="likely Conquest DICOM server", source="seen in a public log"),
+        Stack(name="Conquest", product="likely Conquest DICOM server", source="a public log"),
     ),
     (b"1.3.6.1.4.1.30071.8", b"fo-dicom", Stack(name="fo-dicom", source="its source code")),
     (b"1.2.826.0.1.3680043.2.1143.107.104.103.115", b"GDCM", Stack(name="GDCM", source="its source code")),

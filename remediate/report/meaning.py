@@ -143,7 +143,7 @@ def besides(seen: Observation) -> list[str]:
     if seen.counts is not None:
         said += _counts(seen.counts)
     if seen.stack is not None:
-        said.append(f"stack {seen.stack.name}, product {seen.stack.product} (from {seen.stack.source})")
+        said.append(f"stack {seen.stack.name}, product {seen.stack.product} (known from {seen.stack.source})")
     return said
 
 

@@ -17,17 +17,20 @@ def entries(intent: Intent) -> tuple[Rule, ...]:
     """
     permits: list[Rule] = []
     denials: list[Rule] = []
-    alike: dict[tuple[int, tuple[tuple[int, int], ...]], list[Door]] = {}
+    alike: dict[tuple[int, tuple[tuple[int, int], ...], tuple[str, ...]], list[Door]] = {}
     for door in intent.doors:
-        alike.setdefault((door.address.version, door.ports), []).append(door)
-    for (version, _), doors in alike.items():
+        alike.setdefault((door.address.version, door.ports, intent.stands_on(door)), []).append(door)
+    for (version, _, interfaces), doors in alike.items():
         addresses = tuple(network(door.address) for door in sorted(doors, key=lambda d: int(d.address)))
         for permit in intent.permits:
             ports = doors[0].of(permit.ports)
-            if permit.source.version == version and ports:
+            by = tuple(i for i in intent.stands_on(permit) if i in interfaces)
+            if permit.source.version == version and ports and by:
                 note = f"{intent.section}: peer {permit.peer}"
-                permits += _both_ways(Action.PERMIT, intent, (permit.source,), addresses, ports, note)
-        denials += _both_ways(Action.DENY, intent, (), addresses, doors[0].seen, f"{intent.section}: everybody else")
+                permits += _both_ways(Action.PERMIT, by, (permit.source,), addresses, ports, note)
+        if interfaces:  # of a rule, none would mean all there are
+            note = f"{intent.section}: everybody else"
+            denials += _both_ways(Action.DENY, interfaces, (), addresses, doors[0].seen, note)
     return (*permits, *denials)
 
 
@@ -40,14 +43,14 @@ def network(address: IPAddress) -> IPNetwork:
 
 def _both_ways(
     action: Action,
-    intent: Intent,
+    interfaces: Iterable[str],
     sources: tuple[IPNetwork, ...],
     addresses: tuple[IPNetwork, ...],
     ports: Iterable[int],
     note: str,
 ) -> list[Rule]:
     ranges = tuple(PortRange.one(port) for port in sorted(set(ports)))
-    interfaces = tuple(sorted(set(intent.interfaces)))
+    interfaces = tuple(sorted(set(interfaces)))
     inward = Rule(
         action=action,
         ingress=interfaces,

@@ -43,11 +43,14 @@ def wanted(intent: Intent, packet: Packet) -> Action | None:
         (packet.ingress, packet.source, packet.destination, packet.destination_port),
         (packet.egress, packet.destination, packet.source, packet.source_port),
     ):
-        for door in intent.doors if interface in intent.interfaces else ():
-            if pacs != door.address or port not in door.seen:
+        for door in intent.doors:
+            if not intent.counts_on(interface, door) or pacs != door.address or port not in door.seen:
                 continue
             served = any(
-                client.version == permit.source.version and client in permit.source and port in door.of(permit.ports)
+                intent.counts_on(interface, permit)
+                and client.version == permit.source.version
+                and client in permit.source
+                and port in door.of(permit.ports)
                 for permit in intent.permits
             )
             if served:
@@ -75,7 +78,9 @@ def _named(rules: Sequence[Rule], version: int) -> bool:
 
 def _interfaces(intent: Intent, rules: Sequence[Rule]) -> list[str]:
     named = {*intent.interfaces, *(i for rule in rules for i in (*rule.ingress, *rule.egress))}
-    conditions: list[Callable[[str], bool]] = [lambda i: i in intent.interfaces]
+    groups = {intent.interfaces, *map(intent.stands_on, intent.doors), *map(intent.stands_on, intent.permits)}
+    conditions: list[Callable[[str], bool]] = []
+    conditions += [lambda i, group=group: i in group for group in groups]  # type: ignore[misc]  # bound
     for rule in rules:
         conditions += [lambda i, r=rule: i in r.ingress, lambda i, r=rule: i in r.egress]  # type: ignore[misc]  # bound
     return _classes([_OTHER_INTERFACE, *sorted(named)], conditions)

@@ -36,6 +36,8 @@ ARCHIVE, PEER, STRANGER = "127.0.0.1", "127.0.0.10", "127.0.0.20"
 TITLE, PEER_TITLE, UNKNOWN_TITLE = "ORTHANC", "CLINICMOD", "RMD_PROBE"
 PORT = 104
 DEADLINE = 5.0
+#: Without a virtual environment's own: pynetdicom brings a storescp too, and it is DCMTK's that is meant.
+_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 _DIES_WITH_US = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
@@ -65,7 +67,7 @@ class Loopback:
         self.stop()
         enter = [*_DIES_WITH_US, "nsenter", f"--net={self.namespace}", "--"]
         with (self.folder / "server.log").open("wb") as log:
-            process = subprocess.Popen([*enter, *argv], stdout=log, stderr=log, cwd=self.folder)
+            process = subprocess.Popen([*enter, *argv], stdout=log, stderr=log, cwd=self.folder, env={"PATH": _PATH})
         self._running.append(process)
 
         def ready() -> bool:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from remediate.lab import studies
-from remediate.lab.real import files, hosts
+from remediate.lab.real import files, hosts, vpn
 from remediate.lab.real.hosts import LabError, run
-from remediate.lab.real.layout import MANAGED, ROLES, Layout
+from remediate.lab.real.layout import Layout
 from remediate.lab.real.site import CONTENT, LabSite, State
 
 Say = Callable[[str], None]
@@ -20,11 +20,13 @@ def build(folder: Path, state: State, lock: int, say: Say) -> LabSite:
     say("writing keys, inventory and configurations")
     _write_files(folder, layout)
     say("namespaces and links")
-    for role in ROLES:
+    for role in layout.roles:
         run(["ip", "netns", "add", layout.namespace(role)])
     _link(layout)
-    say(f"hosts: {', '.join(ROLES)}")
-    for role in ROLES:
+    if layout.vpn:
+        vpn.link(layout)
+    say(f"hosts: {', '.join(layout.roles)}")
+    for role in layout.roles:
 
         def record(pid: int, role: str = role) -> None:
             state.processes[role] = (pid, hosts.start_time(pid) or 0)
@@ -33,15 +35,18 @@ def build(folder: Path, state: State, lock: int, say: Say) -> LabSite:
         name = "fw-north" if role == "fw" else role
         hosts.boot(folder / "hosts" / role, namespace=layout.namespace(role), name=name, lock=lock, started=record)
     site = LabSite(folder, layout, {role: pid for role, (pid, _) in state.processes.items()})
-    for role in ROLES:
+    for role in layout.roles:
         _settings(site, role)
     site.load_firewall()
     say("sshd, canary, C-MOVE listener, Orthanc")
-    for role in MANAGED:
+    for role in layout.managed:
         site.start_sshd(role)
     site.start_canary()
     site.start_listener()
     site.start_orthanc()
+    if layout.vpn:
+        say("OpenVPN, WireGuard")
+        vpn.start(site, files.ETC)
     say("synthetic studies")
     _load_studies(site)
     _check(site)
@@ -56,14 +61,18 @@ def _write_files(folder: Path, layout: Layout) -> None:
     site = LabSite(folder, layout, {})
     _keygen(site.key)
     public = {}
-    for role in MANAGED:
+    for role in layout.managed:
         _keygen(keys / f"host_{role}")
         public[role] = (keys / f"host_{role}.pub").read_text()
     site.known_hosts.write_text(files.known_hosts(layout, public))
-    for name, value in files.inventory(layout, key=site.key, known=site.known_hosts).items():
+    inventory = files.inventory(layout, key=site.key, known=site.known_hosts)
+    if layout.vpn:
+        vpn.inventory(layout, inventory)
+        (site.playbook.parent / vpn.PLAYBOOK).write_text(files.as_yaml(vpn.playbook()))
+    for name, value in inventory.items():
         (site.inventory / name).write_text(files.as_yaml(value))
     site.playbook.write_text(files.as_yaml(files.playbook()))
-    for role in ROLES:
+    for role in layout.roles:
         etc = folder / "hosts" / role / "etc"
         ours = folder / "hosts" / role / files.ETC.lstrip("/")
         ours.mkdir(parents=True)
@@ -72,10 +81,12 @@ def _write_files(folder: Path, layout: Layout) -> None:
         _write(etc / "resolv.conf", files.RESOLV_CONF, 0o644)
         _write(etc / "hosts", files.etc_hosts(layout), 0o644)
         (folder / "hosts" / role / "var" / "root").mkdir(mode=0o700, parents=True)
-        if role in MANAGED:
+        if role in layout.managed:
             _write(ours / "sshd_config", files.sshd_config(layout, role), 0o600)
             _write(ours / "host_key", (keys / f"host_{role}").read_text(), 0o600)
             _write(ours / "authorized_keys", site.key.with_suffix(".pub").read_text(), 0o600)
+    if layout.vpn:
+        vpn.write(site, files.ETC)
     fw = folder / "hosts" / "fw"
     _write(fw / "etc" / "nftables.conf", files.nftables_conf(layout), 0o755)
     _write(fw / files.RULES_V4.lstrip("/"), files.rules_v4(layout), 0o644)
@@ -108,7 +119,7 @@ def _link(layout: Layout) -> None:
         f"link add {one} netns {i.namespace(a)} type veth peer name {other} netns {i.namespace(b)}"
         for a, one, b, other in wires
     ]
-    for role in MANAGED:
+    for role in layout.managed:
         link = i.management_link(role)
         peer = f"peer name {i.management_interface} netns {i.namespace(role)}"
         lines += [f"link add {link.name} type veth {peer}", f"address add {link.here} dev {link.name}"]
@@ -126,9 +137,9 @@ def _link(layout: Layout) -> None:
             (i.fw_dmz, i.dmz_network.prefixlen, i.dmz_interface),
         ],
     }
-    for role in ROLES:
+    for role in layout.roles:
         lines = [f"address add {address}/{length} dev {name}" for address, length, name in own[role]]
-        if role in MANAGED:
+        if role in layout.managed:
             lines.append(f"address add {i.management_link(role).there} dev {i.management_interface}")
             lines.append(f"link set {i.management_interface} up")
         lines += [f"link set {name} up" for name in dict.fromkeys(name for _, _, name in own[role])]
@@ -140,13 +151,10 @@ def _link(layout: Layout) -> None:
 def _settings(site: LabSite, role: str) -> None:
     """Two SYN retries: a vantage's sshd says "Connection timed out" after 7 s instead of 130 s."""
     ipv4 = "/proc/sys/net/ipv4"
-    setting = {
-        "fw": f"{ipv4}/ip_forward 1",
-        "internet": f"{ipv4}/tcp_syn_retries 2",
-        "clinic": f"{ipv4}/tcp_syn_retries 2",
-    }
-    if role in setting:
-        site.must(role, ["sh", "-ec", 'echo "$2" >"$1"', "set", *setting[role].split()])
+    quick, forward = f"{ipv4}/tcp_syn_retries 2", f"{ipv4}/ip_forward 1"
+    settings = {"fw": [forward], "internet": [quick, forward], "clinic": [quick], "remote": [quick]}
+    for setting in settings.get(role, []):
+        site.must(role, ["sh", "-ec", 'echo "$2" >"$1"', "set", *setting.split()])
 
 
 def _load_studies(site: LabSite) -> None:

@@ -22,6 +22,7 @@ RESOLV_CONF: Final = "options timeout:1 attempts:1\n"
 def nftables_conf(layout: Layout) -> str:
     """The firewall's native rules, as somebody wrote them who published the archive once."""
     i = layout
+    tunnels = "".join(f'        iifname "{one}" oifname "{i.dmz_interface}" accept\n' for one in i.tunnels)
     return f"""#!/usr/sbin/nft -f
 flush ruleset
 
@@ -45,7 +46,7 @@ table inet filter {{
         iifname "{i.clinic_interface}" oifname "{i.dmz_interface}" accept
         iifname "{i.dmz_interface}" oifname "{i.clinic_interface}" accept
         iifname "{i.dmz_interface}" oifname "{i.wan_interface}" accept
-    }}
+{tunnels}    }}
 }}
 """
 

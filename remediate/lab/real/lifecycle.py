@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from remediate.errors import Locked, UsageError
-from remediate.lab.real import files, hosts
+from remediate.lab.real import files, hosts, vpn
 from remediate.lab.real.build import Say, build
 from remediate.lab.real.hosts import run, until
-from remediate.lab.real.layout import MANAGED, PREFIX, ROLES, Layout
+from remediate.lab.real.layout import PREFIX, Layout
 from remediate.lab.real.site import CONTENT, LabSite, State, boot_id
 
 #: A program that each Debian package brings.
@@ -134,7 +134,7 @@ def up(folder: Path, *, say: Say, layout: Layout | None = None) -> LabSite:
         taken = [name for name in CONTENT if (folder / name).exists()]
         if taken:
             raise UsageError(f"there is {', '.join(taken)} already", where=str(folder), next="give an empty folder")
-        if foreign := sorted(hosts.namespaces(PREFIX) & {layout.namespace(role) for role in ROLES}):
+        if foreign := sorted(hosts.namespaces(PREFIX) & {layout.namespace(role) for role in layout.roles}):
             raise UsageError(f"network namespaces of these names exist: {', '.join(foreign)}", next="ip netns del NAME")
         since = datetime.now(UTC)
         me = os.getpid()
@@ -208,7 +208,7 @@ def _finish(place: Path, state: State, holder: dict[str, Any]) -> bool:
 
 def _tear_down(folder: Path, state: State, *, namespaces: bool = True) -> None:
     """``namespaces``: whether those that stand are this lab's; their names are the same for every lab."""
-    names = [state.layout.namespace(role) for role in ROLES] if namespaces and state.boot == boot_id() else []
+    names = [state.layout.namespace(role) for role in state.layout.roles] if namespaces and state.boot == boot_id() else []
 
     def ended() -> bool:
         left = state.first_processes()
@@ -220,7 +220,7 @@ def _tear_down(folder: Path, state: State, *, namespaces: bool = True) -> None:
     until(ended, what="the end of the lab's processes")
     if names:
         present = {name for _, name in socket.if_nameindex()}
-        for link in (state.layout.management_link(role).name for role in MANAGED):
+        for link in (state.layout.management_link(role).name for role in state.layout.managed):
             if link in present:
                 run(["ip", "link", "delete", link])
         for name in names:

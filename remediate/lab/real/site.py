@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from remediate.errors import UsageError
-from remediate.lab.real import files, hosts
+from remediate.lab.real import files, hosts, vpn
 from remediate.lab.real.hosts import LabError
-from remediate.lab.real.layout import MANAGED, ROLES, Layout
+from remediate.lab.real.layout import Layout
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ def _maker(default: object) -> Callable[[Any], Any]:
 
 @dataclass(frozen=True)
 class LabSite:
-    """``namespaces`` and ``pids`` by role: internet, clinic, fw, pacs; a PID is that of the host's first process,
+    """``namespaces`` and ``pids`` by role: internet, clinic, fw, pacs, remote; a PID is that of the host's first process,
     as this machine counts. ``received``: where the clinic's C-MOVE listener writes. Roles are given as ``host``.
     """
 
@@ -134,7 +134,7 @@ class LabSite:
         """The lab that stands in that folder. Raises: UsageError where none does."""
         folder = folder.resolve()
         state = State.load(folder)
-        if state is None or not state.ready or not all(map(state.alive, ROLES)):
+        if state is None or not state.ready or not all(map(state.alive, state.layout.roles)):
             raise UsageError("no lab stands here", where=str(folder), next="build one: remediate lab up")
         return cls(folder, state.layout, {role: pid for role, (pid, _) in state.processes.items()})
 
@@ -160,7 +160,7 @@ class LabSite:
 
     @property
     def namespaces(self) -> dict[str, str]:
-        return {role: self.layout.namespace(role) for role in ROLES}
+        return {role: self.layout.namespace(role) for role in self.layout.roles}
 
     # -- in a host --------------------------------------------------------------------------------------
 
@@ -201,7 +201,7 @@ class LabSite:
         """What must listen: a name for people → host and port."""
         i = self.layout
         return {
-            **{f"sshd of {role}": (role, 22) for role in MANAGED},
+            **{f"sshd of {role}": (role, 22) for role in i.managed},
             "canary": ("fw", i.canary_port),
             "C-MOVE listener": ("clinic", i.listen_port),
             "Orthanc, DICOM": ("pacs", i.dicom_port),
@@ -317,12 +317,13 @@ class LabSite:
         self.stop_sabotage()
         self.must("fw", ["tee", "/etc/nftables.conf"], input=files.nftables_conf(self.layout))
         clean = (
-            "rm -rf /var/lib/remediate /etc/remediate; find /etc/network /etc/nftables.d -name '*remediate*' -delete"
+            "rm -rf /var/lib/remediate /etc/remediate; find /etc/network /etc/nftables.d -name '*remediate*' -delete; "
+            f"find {files.ETC} -name '*.rmd-*' -delete"
         )
         for role in ("fw", "pacs"):
             self.exec(role, ["sh", "-c", clean + " 2>/dev/null"])
         self._reset_archive()
-        self._end_all("fw")
+        self._end_all("fw", but=vpn.PROGRAMS)
         self.load_firewall()
         self.must("fw", ["conntrack", "-F"])
         restart = {"canary": self.start_canary, "C-MOVE listener": self.start_listener}
@@ -336,6 +337,8 @@ class LabSite:
                     self._kill("pacs", "Orthanc")
                     self.start_orthanc()
         hosts.until(lambda: self.web_answers("pacs"), what="Orthanc's /system", seconds=30)
+        if self.layout.vpn and not vpn.alive(self):
+            vpn.start(self, files.ETC)
         for path in self.received.iterdir():
             path.unlink()
 
