@@ -111,7 +111,7 @@ def test_at_200_columns_each_line_is_whole() -> None:
     assert "dicomweb 203.0.113.20:8042: HTTP answered" in text, "the second door that is open"
     assert "archive console; plain HTTP; says that it holds 120 studies, 4711 instances" in text
     assert "TLSv1 ECDHE-RSA-AES256-SHA; certificate expired on 2025-12-23; BCP 195: TLSv1 must not be used" in text
-    assert words("stack DCMTK, product unknown (from a run against it)") in words(text)
+    assert words("stack DCMTK, product unknown (known from a run against it)") in words(text)
     assert "not asked: peer readers (query): no vantage stands there" in text
     assert "exposed: pacs-open\ncare path broken: pacs-broken\ninconclusive: pacs-unknown\n" in text
 
