@@ -3,12 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light vsftpd
+PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light vsftpd openvpn wireguard-go wireguard-tools openssl
 
-.PHONY: demo test check format fuzz packages clean
+.PHONY: demo test test-probes-100 test-faults check format fuzz packages clean bench-probes bench-change mutants
 
 test: $(READY) packages
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Every row of the table of real servers asked 100 times, where `make test` asks some of them 10 times.
+test-probes-100: $(READY) packages
+	REMEDIATE_PROBES_COUNT=100 $(BIN)/python -m pytest tests/probes/test_dicom_real_servers.py
 
 # The whole loop on this machine, without root.
 demo: $(READY)
@@ -20,12 +24,32 @@ check: $(READY)
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+# Changes killed with SIGKILL and resumed. On the embedded site 200 at random moments, and one at each journal entry and
+# in the middle of each device write: benchmarks/results/crash-matrix.md. On the real site, as root: after each entry that
+# announces something, and ae_title at every entry, where `make test` takes those around each thing that is done.
+test-faults: $(READY) packages
+	$(BIN)/python -m tests.faults.crashes --each $(FAULTS_ARGS)
+	REMEDIATE_FAULTS=all $(BIN)/python -m pytest tests/e2e/test_ae_title.py
+	$(BIN)/python -m pytest tests/e2e/test_spine.py -k killed
+
 # Coverage-guided, for a minute; what it finds is kept in build/fuzz. FUZZ_ARGS=--planted: it must find something.
 fuzz: $(READY)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,fuzz]'
 	mkdir -p build/fuzz
 	$(BIN)/python -m tests.fuzz.decoders -max_total_time=60 -runs=1000000 -timeout=10 -rss_limit_mb=1024 \
 	    -artifact_prefix=build/fuzz/ -print_final_stats=1 $(FUZZ_ARGS)
+
+# Each protecting line taken away in turn, and the test that must then be red; see tests/mutants/mutants.yaml.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants $(MUTANTS)
+
+# How fast a sweep is beside pynetdicom, nmap, DCMTK and a client in C; see benchmarks/probes/README.md.
+bench-probes: $(READY)
+	$(BIN)/python benchmarks/probes/run.py $(BENCH_ARGS)
+
+# The whole loop on 200 routers beside bare pushes of the same lines; see benchmarks/change/README.md.
+bench-change: $(READY)
+	$(BIN)/python benchmarks/change/run.py $(BENCH_ARGS)
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -137,7 +137,11 @@ class DriftError(DeviceError):
 
 
 class PendingChange(DeviceError):
-    """The device already has a provisional change that is not ours to touch."""
+    """The device has a provisional change that is not ours to touch. ``seconds_left``: until it ends by itself."""
+
+    def __init__(self, what: str, *, seconds_left: float = 0.0, where: str = "", next: str = "") -> None:
+        super().__init__(what, where=where, next=next)
+        self.seconds_left = seconds_left
 
 
 # -- the change ---------------------------------------------------------------------------------------
@@ -173,6 +177,12 @@ class CarePathBroken(RemediateError):
     exit_status = EXIT_EXPOSED
 
 
+class PeersCut(RemediateError):
+    """Somebody uses the archive now whom the change would cut off, and whom `access` does not name."""
+
+    exit_status = EXIT_EXPOSED
+
+
 class NotAsConfirmed(RemediateError):
     """What an earlier wave confirmed is not so any more. It stays confirmed; nothing more is begun."""
 
@@ -183,6 +193,10 @@ class VerificationFailed(RemediateError):
     """After the push something is not as it must be, or is unknown."""
 
     exit_status = EXIT_ROLLED_BACK
+
+
+class NotKnown(VerificationFailed):
+    """After the push something is unknown, and nothing is known to be wrong."""
 
 
 class NeedsHands(RemediateError):

@@ -26,9 +26,9 @@ def judge(
     ``reached_before``: questions that got through at the baseline; *filtered* now is then credited to the guard.
     """
     answers = {o.question: o for o in observations if o.question.pacs == pacs}
-    alive = _alive(canaries)
+    alive = seeing(canaries)
     findings = tuple(
-        _finding(e, answers.get(e.question), alive, asked_after, reached_before)
+        finding(e, answers.get(e.question), alive, asked_after, reached_before)
         for e in expectations
         if e.question.pacs == pacs
     )
@@ -41,20 +41,23 @@ def judge(
     )
 
 
-def _alive(canaries: Iterable[CanaryReport]) -> dict[str, bool]:
+def seeing(canaries: Iterable[CanaryReport]) -> dict[str, bool]:
+    """Which vantages are known to see anything: those of which every report says so."""
     alive: dict[str, bool] = {}
     for report in canaries:
         alive[report.vantage] = alive.get(report.vantage, True) and report.alive
     return alive
 
 
-def _finding(
+def finding(
     expectation: Expectation,
     observation: Observation | None,
     alive: Mapping[str, bool],
-    asked_after: datetime | None,
-    reached_before: Collection[Question],
+    asked_after: datetime | None = None,
+    reached_before: Collection[Question] = (),
 ) -> Finding:
+    """One expectation against its observation, None where there is none. ``alive``: see ``seeing``."""
+
     def found(outcome: Outcome, why: str = "", attributed: bool | None = None) -> Finding:
         return Finding(
             expectation=expectation, outcome=outcome, observation=observation, attributed=attributed, why=why

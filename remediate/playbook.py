@@ -18,8 +18,10 @@ from pydantic import Field
 
 from remediate.errors import PlaybookError, UsageError
 from remediate.inventory import fields, schedule
-from remediate.inventory.document import KeyPath, Node, Problems, Source, key_path, parse
+from remediate.inventory.document import KeyPath, Node, Problems, Source, flat, key_path, parse
 from remediate.model.base import Name, Value
+from remediate.model.change import OnUnknown
+from remediate.model.site import IPAddress
 from remediate.model.window import Window
 
 SERIAL_RULE = 'a number of hosts (1 or more), a percentage ("1%" to "100%"), or a list of these'
@@ -39,21 +41,26 @@ PLAY_KEYS = (
     "serial",
     "soak",
     "max_fail_percentage",
+    "on_unknown",
+    "accept",
     "window",
     "approval",
     "vars",
     "tasks",
 )
-TASK_KEYS = ("name", "apply", "verify")
+TASK_KEYS = ("name", "apply", "mode", "verify")
+#: The control that can note who would be denied.
+OBSERVING = "acl"
 
 Serial = Annotated[int, Field(ge=1)] | Annotated[str, Field(pattern=r"^(100|[1-9][0-9]?)%$")]
 
 
 class Apply(Value):
-    """A task that puts a control into force."""
+    """A task that puts a control into force. ``observe``: it denies nothing, and notes whom it would deny."""
 
     name: str
     control: Name
+    observe: bool = False
 
 
 class Verify(Value):
@@ -70,6 +77,7 @@ class Play(Value):
     ``first``: a pattern; what it selects of ``hosts`` is a wave of its own, before all others.
     ``soak``: how long a confirmed wave is left alone before the next one begins.
     ``max_fail_percentage``: of the play's hosts, 0 to 100; more failures end the change.
+    ``accept``: addresses that may be cut off while they are connected, though ``access`` does not name them.
     ``allowed_signers``: an absolute path; the people who may approve (ssh-keygen(1), ALLOWED SIGNERS). None: no
     approval is asked for.
     ``vars``: the user's own; JSON values only. Kept, and read by nothing of ours.
@@ -83,6 +91,8 @@ class Play(Value):
     window: Window | None = None
     allowed_signers: str | None = None
     max_fail_percentage: Annotated[float, Field(ge=0, le=100)] = 0
+    on_unknown: OnUnknown = OnUnknown.ROLLBACK
+    accept: tuple[IPAddress, ...] = ()
     revert_in: timedelta = DEFAULT_REVERT_IN
     vars: dict[str, Any] = {}
     tasks: Annotated[tuple[Apply | Verify, ...], Field(min_length=1)]
@@ -92,15 +102,21 @@ class Play(Value):
         return tuple(task.control for task in self.tasks if isinstance(task, Apply))
 
     @property
+    def observes(self) -> bool:
+        return any(task.observe for task in self.tasks if isinstance(task, Apply))
+
+    @property
     def vantages(self) -> tuple[str, ...]:
         return tuple(name for task in self.tasks if isinstance(task, Verify) for name in task.vantages)
 
 
 class Playbook(Value):
-    """``digest``: SHA-256 over the file and the variables that were given on the command line."""
+    """``digest``: SHA-256 over the file. ``text``: what it says, a line for each value; not the values of your own
+    variables."""
 
     path: str
     digest: str
+    text: str = ""
     plays: Annotated[tuple[Play, ...], Field(min_length=1)]
 
 
@@ -116,13 +132,7 @@ def load(
     ``controls``, ``vantages``: the names that there are; None: not checked.
     Raises PlaybookError with everything that is wrong.
     """
-    try:
-        data = path.expanduser().read_bytes()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise PlaybookError(
-            "the playbook cannot be read", [reason], where=str(path), next="give a playbook's file"
-        ) from error
+    data = _bytes(path)
     problems = Problems()
     given = _extra_vars(extra_vars or {}, problems)
     root = parse(data, Source(path.name, problems, _place))
@@ -134,10 +144,38 @@ def load(
         raise PlaybookError(
             f"the playbook has {count}", lines, where=str(path), next="mend that; nothing was asked or changed"
         )
-    digest = hashlib.sha256(data)
-    for key, value in sorted((extra_vars or {}).items()):
-        digest.update(f"\0{key}\0{value}".encode())
-    return Playbook(path=str(path), digest=digest.hexdigest(), plays=tuple(play for play in plays if play is not None))
+    return Playbook(
+        path=str(path),
+        digest=hashlib.sha256(data).hexdigest(),
+        text=_text(root),
+        plays=tuple(play for play in plays if play is not None),
+    )
+
+
+def source(path: Path) -> tuple[str, str]:
+    """The digest and the text of a playbook, whatever is wrong in it. Raises PlaybookError if it cannot be read."""
+    data = _bytes(path)
+    return hashlib.sha256(data).hexdigest(), _text(parse(data, Source(path.name, Problems(), _place)))
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.expanduser().read_bytes()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise PlaybookError(
+            "the playbook cannot be read", [reason], where=str(path), next="give a playbook's file"
+        ) from error
+
+
+def _text(root: Node | None) -> str:
+    """A user's own variables may be secrets, and nothing of ours reads them."""
+    plain = root.plain() if root is not None else None
+    for play in plain if isinstance(plain, list) else ():
+        given = play.get("vars") if isinstance(play, dict) else None
+        if isinstance(given, dict):
+            play["vars"] = {key: value if key == "revert_in" else "(yours)" for key, value in given.items()}
+    return "\n".join(flat(plain))
 
 
 def parse_duration(value: str | int) -> timedelta:
@@ -255,6 +293,8 @@ def _play(node: Node, read: _Reader) -> Play | None:
         "serial": ("serial", _serial),
         "soak": ("soak", _soak),
         "max_fail_percentage": ("max_fail_percentage", _percentage),
+        "on_unknown": ("on_unknown", lambda one: fields.choice(one, OnUnknown)),
+        "accept": ("accept", _accept),
         "window": ("window", schedule.window),
         "approval": ("allowed_signers", lambda one: _approval(one, read.base)),
     }
@@ -271,6 +311,11 @@ def _soak(node: Node) -> timedelta | None:
         node.wrong(SOAK_RULE)
         return None
     return found
+
+
+def _accept(node: Node) -> tuple[IPAddress, ...]:
+    found = (fields.address(item) for item in node.one_or_more())
+    return tuple(address for address in found if address is not None)
 
 
 def _approval(node: Node, base: Path) -> str | None:
@@ -330,6 +375,8 @@ def _tasks(
             item.problem(f"found {both}; allowed: exactly one of apply and verify")
             continue
         if "verify" in keys:
+            if "mode" in keys:
+                keys["mode"].problem("a verify task has no mode")
             if verify is not None:
                 item.problem(f"a second verify, after the one on line {verify.line}; allowed: one in a play")
             verify = item
@@ -344,9 +391,21 @@ def _tasks(
             keys["apply"].problem(f"{control} stands twice")
         if control is not None:
             applied.add(control)
+        observe = "mode" in keys and _observe(keys["mode"], control)
         if name is not None and control is not None:
-            found.append(Apply(name=name, control=control))
+            found.append(Apply(name=name, control=control, observe=observe))
+    applies = [task for task in found if isinstance(task, Apply)]
+    if len(applies) > 1 and any(task.observe for task in applies):
+        node.problem("mode: observe beside another apply; allowed: it alone, since it closes nothing")
     return tuple(found)
+
+
+def _observe(node: Node, control: str | None) -> bool:
+    if node.raw != "observe":
+        node.wrong("observe")
+    elif control not in (OBSERVING, None):
+        node.problem(f"{control} cannot observe; allowed with: apply: {OBSERVING}")
+    return True
 
 
 def _control(node: Node, controls: Collection[str] | None) -> str | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
 
-from jinja2 import ChoiceLoader, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from remediate import errors
@@ -26,9 +25,11 @@ class Renderer:
             raise errors.TemplateError(
                 "the templates folder does not exist", where=str(folder), next="name an existing folder"
             )
+        self.folder = folder
         self.folders = [f for f in (folder, STARTER) if f is not None]
+        self._loader = _Loader(self.folders)
         self._environment = ImmutableSandboxedEnvironment(
-            loader=ChoiceLoader([FileSystemLoader(f) for f in self.folders]),
+            loader=self._loader,
             undefined=StrictUndefined,
             autoescape=False,  # device configuration, not HTML; names are validated by the inventory
             trim_blocks=True,
@@ -58,11 +59,30 @@ class Renderer:
                 f"the template does not render: {said}", where=_where(error, name), next="mend the template"
             ) from error
 
-    def digest(self, platform: str, control: str) -> str:
-        """The hash of the template's source, for the plan."""
-        assert self._environment.loader is not None
-        source, _, _ = self._environment.loader.get_source(self._environment, f"{platform}/{control}.j2")
-        return hashlib.sha256(source.encode()).hexdigest()
+    @property
+    def used(self) -> dict[str, str]:
+        """The sources of the templates that were rendered until now, what they include and import among them."""
+        return dict(self._loader.used)
+
+    def source(self, name: str) -> str | None:
+        """``name``: ``<platform>/<control>.j2``. None: there is no such template, or it cannot be read."""
+        try:
+            return self._loader.get_source(self._environment, name)[0]
+        except (TemplateNotFound, OSError, ValueError):  # ValueError: it is not UTF-8
+            return None
+
+
+class _Loader(FileSystemLoader):
+    """Remembers what was loaded: the environment asks for each template once."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__(folders)
+        self.used: dict[str, str] = {}
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        found = super().get_source(environment, template)
+        self.used[template] = found[0]
+        return found
 
 
 def _where(error: BaseException, name: str) -> str:

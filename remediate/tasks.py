@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -23,13 +23,21 @@ from nornir.core.plugins.runners import RunnerPlugin
 from nornir.core.task import Result, Task
 
 from remediate import platforms, probes
-from remediate.errors import CommandRejected, DeviceError, Inconclusive, PendingChange, UsageError
+from remediate.errors import (
+    CommandRejected,
+    DeviceError,
+    Inconclusive,
+    NotKnown,
+    PendingChange,
+    UsageError,
+    VantageError,
+)
 from remediate.inventory import site_of
 from remediate.judge import judge
 from remediate.model.base import Value
 from remediate.model.change import Candidate, Journal, Pending, Token
 from remediate.model.observation import CanaryReport, Observation, Question, Rung
-from remediate.model.site import Device, Login, Site
+from remediate.model.site import LOCAL, Device, IPAddress, Login, Site
 from remediate.model.stream import Dial
 from remediate.model.verdict import Outcome
 from remediate.policy import expectations
@@ -91,10 +99,23 @@ def check_nothing_pending(device: str, pending: Pending | None) -> None:
         )
 
 
-def look_at_device(task: Task) -> Result:
+def look_at_device(task: Task, check: Callable[[str, DeviceLook], object] = lambda _name, _look: None) -> Result:
+    """``check``: what to raise for it; here it is done while other devices are waited for."""
     device = _session(task)
     look = DeviceLook(lacks=device.preflight(), running=device.running_config(), pending=device.pending())
+    check(task.host.name, look)
     return Result(host=task.host, result=look)
+
+
+def compare(task: Task, check: Callable[[str, str], object]) -> Result:
+    """``check``: raises for a running configuration that is not what it has to be."""
+    check(task.host.name, _session(task).running_config())
+    return Result(host=task.host)
+
+
+def live_peers(task: Task, wanted: Mapping[str, tuple[Collection[IPAddress], Collection[int]]]) -> Result:
+    """Who is connected now to the addresses and ports that are given for that device. Only looked at."""
+    return Result(host=task.host, result=_session(task).live_peers(*wanted[task.host.name]))
 
 
 def objections(task: Task, text: str) -> Result:
@@ -132,10 +153,16 @@ def push(task: Task, tokens: Mapping[str, Token], revert_in: timedelta, journal:
     return Result(host=task.host, changed=True, result=state)
 
 
-def read_back(task: Task, tokens: Mapping[str, Token]) -> Result:
-    """The running configuration, and what the device knows of the push."""
+def read_back(
+    task: Task,
+    tokens: Mapping[str, Token],
+    check: Callable[[str, str, platforms.PushState], object] = lambda _name, _running, _state: None,
+) -> Result:
+    """The running configuration, and what the device knows of the push. ``check``: see ``look_at_device``."""
     device = _session(task)
-    return Result(host=task.host, result=(device.running_config(), device.state_of(tokens[task.host.name])))
+    running, state = device.running_config(), device.state_of(tokens[task.host.name])
+    check(task.host.name, running, state)
+    return Result(host=task.host, result=(running, state))
 
 
 def confirm(task: Task, tokens: Mapping[str, Token], journal: DeviceJournal) -> Result:
@@ -155,12 +182,12 @@ def save(task: Task, tokens: Mapping[str, Token]) -> Result:
     return Result(host=task.host, result=how)
 
 
-def take_back(task: Task, tokens: Mapping[str, Token]) -> Result:
-    """Undo one push, whatever became of it: never made, armed, or taken back already."""
+def take_back(task: Task, tokens: Mapping[str, Token], candidates: Mapping[str, Candidate]) -> Result:
+    """Undo one push, whatever became of it: never made, armed, confirmed, or taken back already."""
     device = _session(task)
     token = tokens[task.host.name]
     if device.state_of(token).name not in (platforms.ABSENT, platforms.REVERTED):
-        device.rollback(token)
+        device.rollback(token, candidates[task.host.name])
     return Result(host=task.host, changed=True, result=device.state_of(token))
 
 
@@ -170,9 +197,25 @@ def forget(task: Task, tokens: Mapping[str, Token]) -> Result:
 
 
 def log_in_afresh(task: Task, site: Site) -> Result:
-    """The working session outlives a rule that locks everybody out; a new login does not."""
+    """The working session outlives a rule that locks everybody out; a new login, from each place, does not.
+
+    Raises NotKnown for a place that cannot be used now.
+    """
     device = site.devices[task.host.name]
-    platforms.platform(device.platform).try_login(device, site.logins[device.name])
+    for name in device.management:
+        if name == LOCAL:
+            platforms.platform(device.platform).try_login(device, site.logins[device.name])
+            continue
+        from remediate.vantages import login  # it brings asyncssh, which a change without such a place has no use for
+
+        try:
+            login.try_login(site.vantages[name], device.name, site.logins[device.name])
+        except VantageError as error:
+            raise NotKnown(
+                f"whether {device.name} lets anybody in from {name} is not known: {error.what}",
+                where=error.where,
+                next=error.next,
+            ) from error
     return Result(host=task.host)
 
 

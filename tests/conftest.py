@@ -22,9 +22,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def needs_lab() -> None:
+def needs_lab(layout: real.Layout | None = None) -> None:
     """Skips in one line where the lab cannot run; where CI is set, a lab that cannot run is a failure."""
-    if absent := real.missing():
+    if absent := real.missing(layout):
         text = "no real site here: " + "; ".join(absent)
         if os.environ.get("CI"):
             pytest.fail(text, pytrace=False)
@@ -33,7 +33,7 @@ def needs_lab() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Only one lab stands at a time: tests that build their own come before the shared one is built."""
-    items.sort(key=lambda item: "own_lab" not in getattr(item, "fixturenames", ()))
+    items.sort(key=lambda item: not {"own_lab", "own_vpn_site"} & set(getattr(item, "fixturenames", ())))
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,14 @@ INTERNET = Vantage(name="internet", zone=Zone.OUTSIDE, canaries=(Canary(address=
 CLINIC = Vantage(name="clinic", zone=Zone.INSIDE, peer="ct-1")
 FIREWALL = Device(name="fw-north", platform="linux_nftables", guard=Guard(interface=("wan",)))
 
+#: For each platform a running configuration that it reads, with nothing of ours in it.
+RUNNING = {
+    "cisco_ios": "interface wan\n ip address 192.0.2.1 255.255.255.0\n",
+    "dcmqrscp": "HostTable BEGIN\nHostTable END\nAETable BEGIN\nORTHANC /db RW (9, 64mb) ANY\nAETable END\n",
+    "linux_nftables": "",
+    "orthanc": '{ "DicomAet" : "ORTHANC" }\n',
+}
+
 
 def pacs(**changes: Any) -> Pacs:
     values: dict[str, Any] = {

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from remediate import controls, errors, inventory, platforms, playbook, probes, vantages
 from remediate.cli.app import app
-from remediate.model.rule import Rule
+from remediate.model.rule import Rule, Setting
 from remediate.render import Renderer
 from tests import factories
 
@@ -79,7 +79,7 @@ def test_what_help_says_is_there(name: str) -> None:
     shown = CliRunner().invoke(app, [*name.split()[1:], "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"})
     assert shown.exit_code == 0
     listed = {opt for line in section[1].splitlines() if line.startswith("| `-") for opt in names(line.split("|")[1])}
-    helped = {opt for line in shown.output.splitlines() for opt in re.findall(r"(?:^ +|, )(--?[a-z][a-z-]*)", line)}
+    helped = {opt for line in shown.output.splitlines() for opt in re.findall(r"(?:^ +|, )(--?[a-zA-Z][a-z-]*)", line)}
     assert listed == helped - {"--help"}
     said = " ".join(section[1].replace("`", "").split())
     for option in reference.options(COMMANDS[name]):
@@ -284,9 +284,14 @@ def test_the_tables_of_what_a_template_is_given() -> None:
     for name in platforms.PLATFORMS:
         spec = platforms.platform(name)
         device = factories.FIREWALL.model_copy(update={"platform": name})
-        running = "interface wan\n ip address 192.0.2.1 255.255.255.0\n" if name == "cisco_ios" else ""
-        given = spec.context(device, spec.read(device, running), {})
-        assert set(given) == {variable for variable, on in rows.items() if on == name}
+        given = spec.context(device, spec.read(device, factories.RUNNING[name]), {})
+        assert set(given) == {variable for variable, on in rows.items() if name in on.split(", ")}
+
+
+def test_the_table_of_settings_is_the_one_of_the_model() -> None:
+    assert {name for row in table(DOCS / "templates.md", "setting") for name in names(row[0])} == set(
+        Setting.model_fields
+    )
 
 
 def test_the_filters_that_are_named_are_ours() -> None:

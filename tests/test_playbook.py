@@ -67,17 +67,19 @@ def test_a_play_need_not_say_from_where_it_is_looked_at(tmp_path: Path) -> None:
     assert (play.controls, play.vantages) == (("acl", "vpn_only"), ())
 
 
-def test_extra_variables_win_and_are_part_of_the_digest(tmp_path: Path) -> None:
+def test_extra_variables_win_and_are_no_part_of_the_file(tmp_path: Path) -> None:
     plain, given_ = read(tmp_path, GOOD), read(tmp_path, GOOD, revert_in="90s", ticket="CHG2", other="x=y")
     assert plain.plays[0].vars == {"ticket": "CHG1"}
     assert given_.plays[0].vars == {"ticket": "CHG2", "other": "x=y"}
     assert (plain.plays[0].revert_in, given_.plays[0].revert_in) == (timedelta(minutes=5), timedelta(seconds=90))
-    assert plain.digest != given_.digest
+    assert (plain.digest, plain.text) == (given_.digest, given_.text)
+    assert "CHG" not in plain.text
+    assert '[0].vars.ticket: "(yours)"' in plain.text.splitlines()
 
 
 # fmt: off
 MISTAKES = [
-    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, window, approval, vars, tasks; did you mean hosts?"),
+    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, window, approval, vars, tasks; did you mean hosts?"),
     ("  hosts: pacs\n", "", "close.yaml:1: play 1: hosts is missing"),
     ("name: Close public DICOM exposure\n  hosts", "hosts", "close.yaml:1: play 1: name is missing"),
     ("hosts: pacs", "hosts: [pacs]", "close.yaml:2: play 1: hosts: found a list; allowed: a pattern such as  pacs  or  pacs-north,!pacs-south"),
@@ -100,7 +102,7 @@ MISTAKES = [
     ("ticket: CHG1", "ticket: {1: x}", "close.yaml:5: play 1: vars.ticket.1: the key is a number; allowed: a string; put it in quotes"),
     ("{revert_in: 5m, ticket: CHG1}", "5m", "close.yaml:5: play 1: vars: found '5m'; allowed: a mapping"),
     ("apply: acl", "apply: alc", "close.yaml:8: play 1: task 1: apply: no control is called alc; there are: acl, vpn_only; did you mean acl?"),
-    ("apply: acl", "aply: acl", "close.yaml:8: play 1: task 1: aply: unknown key; allowed: name, apply, verify; did you mean apply?"),
+    ("apply: acl", "aply: acl", "close.yaml:8: play 1: task 1: aply: unknown key; allowed: name, apply, mode, verify; did you mean apply?"),
     ("apply: acl", "apply: [acl]", "close.yaml:8: play 1: task 1: apply: found a list; allowed: a name of letters, …"),
     ("apply: acl", "apply: acl\n      verify: {from: [clinic]}", "close.yaml:7: play 1: task 1: found both; allowed: exactly one of apply and verify"),
     ("      apply: acl\n", "", "close.yaml:7: play 1: task 1: found neither; allowed: exactly one of apply and verify"),
@@ -268,3 +270,24 @@ def test_durations(value: str | int, seconds: int) -> None:
 def test_what_is_no_duration(value: str | int) -> None:
     with pytest.raises(UsageError, match="is not a duration"):
         parse_duration(value)
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("apply: acl, mode: block", "mode: found 'block'; allowed: observe"),
+        ("apply: vpn_only, mode: observe", "vpn_only cannot observe; allowed with: apply: acl"),
+        ("apply: acl, mode: observe}, {name: b, apply: vpn_only", "observe beside another apply"),
+        ("apply: acl}, {name: b, mode: observe, verify: {from: [internet]}", "a verify task has no mode"),
+    ],
+)
+def test_a_mode_that_cannot_be(tmp_path: Path, task: str, expected: str) -> None:
+    with pytest.raises(PlaybookError) as caught:
+        read(tmp_path, f"- name: a\n  hosts: pacs\n  tasks: [{{name: a, {task}}}]\n")
+    assert any(expected in line for line in caught.value.problems), str(caught.value)
+
+
+def test_observing_is_of_the_whole_play(tmp_path: Path) -> None:
+    book = read(tmp_path, "- name: a\n  hosts: pacs\n  tasks: [{name: a, apply: acl, mode: observe}]\n")
+    assert book.plays[0].observes
+    assert not read(tmp_path, GOOD).plays[0].observes

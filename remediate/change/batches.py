@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import resource
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -23,7 +25,7 @@ BATCH = 4096
 CONVERSATIONS = 128
 #: Seconds without an end after which a question counts as one that waits for an answer that may never come; as many
 #: of those are under way as there are descriptors, up to WAITING.
-PATIENCE = 0.08
+PATIENCE = 0.05
 WAITING = 8000
 #: Descriptors that are not connections.
 _OTHER_DESCRIPTORS = 128
@@ -42,12 +44,19 @@ def loop_runner(cancellation: Cancellation, most: int = WAITING) -> LoopRunner:
     )
 
 
-def ask_all(units: Iterator[tuple[int, Unit]], ask: Callable[[int, Unit], Awaitable[None]], asker: LoopRunner) -> None:
-    """Each with its number, which no other has. Returns early once the runner's cancellation was requested.
+def ask_all(
+    units: Iterator[tuple[int, Unit]],
+    ask: Callable[[int, Unit], Awaitable[None]],
+    asker: LoopRunner,
+    *,
+    size: int = BATCH,
+) -> None:
+    """Each with its number, which no other has. Returns early once the runner's cancellation was requested: the
+    sooner, the smaller the batches are, since a runner has a result for everything in them.
 
     Raises what the first failed one raised; nothing new is begun then.
     """
-    batches = _batches(units)
+    batches = _batches(units, size)
     with ThreadPoolExecutor(2, thread_name_prefix="batch") as pool:
         running: set[Future[None]] = set()
         while not asker.cancellation.requested and (batch := next(batches, None)) is not None:
@@ -57,8 +66,8 @@ def ask_all(units: Iterator[tuple[int, Unit]], ask: Callable[[int, Unit], Awaita
         _waited(running, all_of_them=True)
 
 
-def _batches(units: Iterator[tuple[int, Any]]) -> Iterator[Inventory]:
-    while some := list(islice(units, BATCH)):
+def _batches(units: Iterator[tuple[int, Any]], size: int) -> Iterator[Inventory]:
+    while some := list(islice(units, size)):
         yield Inventory(Hosts({str(number): Host(str(number), data={"unit": unit}) for number, unit in some}))
 
 
@@ -71,7 +80,9 @@ def _run(batch: Inventory, ask: Callable[[int, Any], Awaitable[None]], asker: Lo
 
 @runner.deadline(None)  # its end is that of the dial's own deadlines
 async def _ask(task: CoroutineTask, ask: Callable[[int, Any], Awaitable[None]]) -> Result:
-    await ask(int(task.host.name), task.host.data["unit"])
+    """One that is cancelled has simply ended: Nornir would write a traceback for each, which takes seconds."""
+    with contextlib.suppress(asyncio.CancelledError):
+        await ask(int(task.host.name), task.host.data["unit"])
     return Result(host=task.host)
 
 

@@ -11,10 +11,9 @@ from datetime import UTC, timedelta
 from remediate.change import gates
 from remediate.change.devices import Means, Progress
 from remediate.change.looking import Eyes
-from remediate.errors import Inconclusive, Interrupted, NotAsConfirmed, VerificationFailed
+from remediate.errors import Inconclusive, Interrupted, NotAsConfirmed, NotKnown, VerificationFailed
 from remediate.model.base import span
 from remediate.model.change import Plan, State, Wave
-from remediate.model.verdict import Verdict
 from remediate.runner.limits import LOOK_UP
 
 _FAILED = (State.STOPPED, State.ROLLED_BACK)
@@ -85,10 +84,9 @@ def _look_again(wave: Wave, at: Progress, means: Means) -> None:
     means.journal.append("soaked", {"after_wave": wave.number, **look.record()})
     means.watch.looked(wave.number, "after its soak", look.judgements)
     try:
-        gates.check_after(look)
+        gates.check_after(look, observes=wave.observes)
     except VerificationFailed as error:
-        known = any(j.verdict not in (Verdict.PROTECTED, Verdict.INCONCLUSIVE) for j in look.judgements)
-        raise (NotAsConfirmed if known else Inconclusive)(
+        raise (Inconclusive if isinstance(error, NotKnown) else NotAsConfirmed)(
             f"wave {wave.number} is no longer as it was confirmed: {error.what}", next=_STAYS
         ) from error
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from nornir.core import Nornir
 
 from remediate import errors, platforms, runner, tasks
 from remediate.change import approval as approvals
-from remediate.change import between, guarding
+from remediate.change import between, guarding, sources
 from remediate.change.approval import Approval, Hand
 from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
 from remediate.change.gates import baseline_of
@@ -27,6 +28,7 @@ from remediate.model.change import Entry, Journal, Plan, Section, State, Token, 
 from remediate.model.outcome import Outcome, WaveOutcome
 from remediate.model.verdict import Judgement, Verdict
 from remediate.record import Record
+from remediate.record.locks import LAST as ENDED
 from remediate.render import Renderer
 from remediate.runner import Cancellation, LoopRunner
 
@@ -142,9 +144,6 @@ def unfinished(record: Record) -> list[str]:
     return [summary.change for summary in record.changes() if summary.last_kind != ENDED]
 
 
-ENDED = "ended"
-
-
 def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
     """A change's plan and where each of its waves stands, from its journal alone."""
     plan: Plan | None = None
@@ -171,8 +170,11 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
             at.running = dict(entry.data["running"])
         elif entry.kind == Step.ARMING:
             at.tokens = {name: Token(token) for name, token in entry.data["tokens"].items()}
-        elif entry.kind == "pushing" and at.pushed_at is None:
-            at.pushed_at = entry.at
+            at.armed_at = entry.at
+        elif entry.kind == "pushing":
+            at.pushed_at = entry.at  # the last one's
+        elif entry.kind == "pushed" and "down" in entry.data:
+            at.down[entry.data["device"]] = entry.data["down"]
     return plan, progress
 
 
@@ -249,7 +251,7 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
             )
         )
     inputs = {**plan.inputs, "takes back": change}
-    free = {"warnings": (), "allowed_signers": (), "emergency": ""}
+    free = {"texts": sources.devices(running, names), "warnings": (), "allowed_signers": (), "emergency": ""}
     return plan.model_copy(update={"waves": tuple(waves), "inputs": inputs, **free})
 
 
@@ -291,6 +293,8 @@ def _waves(
                     pacs=wave.pacs,
                     reason=str(made.reason or ""),
                     judgements=made.judgements,
+                    down=made.at.down,
+                    leaves_open=wave.leaves_open if state in (State.CONFIRMED, State.UNCHANGED) else {},
                 )
             )
             status = worst(status, _status(state, made))
@@ -306,6 +310,10 @@ def _waves(
         stays = between.stays(plan, progress) if status != errors.EXIT_OK else ()
         if stays:
             means.watch.note(f"still confirmed: {', '.join(stays)}")
+    except errors.RecordError as error:
+        if not means.armed:
+            raise
+        raise _without_record(error, means.armed) from error
     finally:
         if finished:
             if hand is not None and plan.allowed_signers:
@@ -323,6 +331,19 @@ def _waves(
         stays=stays,
         failed=failed,
         emergency=plan.emergency,
+    )
+
+
+def _without_record(error: errors.RecordError, armed: Mapping[str, datetime]) -> errors.NeedsHands:
+    """Nothing is done on a device that is not in the record first, taking back included."""
+    devices = "".join(
+        f"\n  {name}: unless it is confirmed by now, it takes the change back by itself at {until:%H:%M:%S} UTC"
+        for name, until in armed.items()
+    )
+    return errors.NeedsHands(
+        f"{error.what}; nothing more is done without it{devices}",
+        where=error.where,
+        next="make the record writable again (space, permissions), then: remediate resume",
     )
 
 
@@ -396,6 +417,7 @@ def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:
         patience=desk.patience,
         now=desk.now,
         needs_approval=plan.needs_approval,
+        planned_for=partial(sources.planned_for, plan),
     )
 
 

@@ -6,16 +6,18 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import wraps
+from itertools import count
 from typing import Any
 
 from nornir.core import Nornir
-from nornir.core.task import AggregatedResult
+from nornir.core.task import AggregatedResult, Task
 
 from remediate import platforms, runner, tasks
 from remediate.change import guarding
 from remediate.change.looking import PATIENCE, Look, raise_first
 from remediate.change.watch import Stopwatch, Watch
-from remediate.errors import DeviceError, Inconclusive, RemediateError, VerificationFailed
+from remediate.errors import DeviceError, Inconclusive, PendingChange, RemediateError, VerificationFailed
 from remediate.model.change import Journal, State, Token, Wave
 from remediate.model.site import Site
 from remediate.runner import Cancellation, LoopRunner
@@ -35,6 +37,7 @@ class Means:
     """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
 
     ``patience``: seconds for which a care path that does not answer yet is asked again.
+    ``planned_for``: what a device ran when the plan was made, if the plan says so.
     ``now``: what windows are held against. ``needs_approval``: no wave goes on from *planned*.
     ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
     """
@@ -51,12 +54,15 @@ class Means:
     patience: float = PATIENCE
     now: Callable[[], datetime] = utc_now
     needs_approval: bool = False
+    planned_for: Callable[[str], str | None] = lambda _: None
 
 
 @dataclass
 class Progress:
     """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot.
 
+    ``armed_at``: before the first device was armed. ``pushed_at``: once the last one was.
+    ``down``: device → seconds for which the push kept its services from answering.
     ``closed_at``: when it came to its end. ``soaked``: it was left alone since for its time, and looked at again.
     """
 
@@ -64,10 +70,31 @@ class Progress:
     tokens: dict[str, Token] = field(default_factory=dict)
     before: Look | None = None
     running: dict[str, str] = field(default_factory=dict)
+    armed_at: datetime | None = None
     pushed_at: datetime | None = None
+    down: dict[str, float] = field(default_factory=dict)
     unsaved: bool = False
     closed_at: datetime | None = None
     soaked: bool = False
+
+
+def _told(task: Callable[..., Any], devices: int, watch: Watch) -> Callable[..., Any]:
+    """The task, and what became of it on each device as soon as it has ended there."""
+    done, what = count(1), task.__name__.replace("_", " ")
+
+    @wraps(task)
+    def working(on: Task, **params: Any) -> Any:
+        began, failed = time.monotonic(), ""
+        try:
+            return task(on, **params)
+        except Exception as error:
+            text = error.what if isinstance(error, RemediateError) else type(error).__name__
+            failed = text.partition("\n")[0]
+            raise
+        finally:
+            watch.device(on.host.name, what, next(done), devices, seconds=time.monotonic() - began, failed=failed)
+
+    return working
 
 
 class Devices:
@@ -89,7 +116,8 @@ class Devices:
     ) -> AggregatedResult:
         """The task on devices of this wave, all of them unless named; raises the first failure once all are done."""
         hosts: Sequence[str] = tuple(self.candidates if names is None else names)
-        results = runner.run(nornir or self.means.nornir, task, hosts=hosts, **params)
+        told = _told(task, len(hosts), self.means.watch)
+        results = runner.run(nornir or self.means.nornir, told, hosts=hosts, **params)
         for result in results.values():
             raise_first(result.exception)
         return results
@@ -113,17 +141,20 @@ class Devices:
 
     def check_armed(self) -> None:
         """The push is in force as simulated, provisional or (after a crash) confirmed, and nothing else changed."""
-        for name, result in self.on(tasks.read_back, tokens=self.at.tokens).items():
-            running, state = result[0].result
+
+        def check(name: str, running: str, state: platforms.PushState) -> None:
             if state.name not in (platforms.ARMED, platforms.CONFIRMED):
                 raise VerificationFailed(f"the push is {state.name}, no longer armed", where=name)
             guarding.check_applied(self.means.site.devices[name], self.candidates[name], running, self.at.running[name])
 
+        self.on(tasks.read_back, tokens=self.at.tokens, check=check)
+
     def time_left(self) -> float:
-        """Seconds until the first device of the wave takes the change back."""
-        if self.at.pushed_at is None:
-            return self._wave.revert_in.total_seconds()
-        gone = (datetime.now(self.at.pushed_at.tzinfo) - self.at.pushed_at).total_seconds()
+        """Seconds until the first device of the wave may take the change back: it may have been armed at once."""
+        return self._left_since(self.at.armed_at)
+
+    def _left_since(self, begun: datetime | None) -> float:
+        gone = 0.0 if begun is None else (datetime.now(begun.tzinfo) - begun).total_seconds()
         return self._wave.revert_in.total_seconds() - gone
 
     def undo(self, name: str) -> None:
@@ -132,7 +163,8 @@ class Devices:
             self._undo_now(name)
             return
         except (DeviceError, Inconclusive) as error:
-            left = max(0.0, self.time_left()) + TIMER_SLACK
+            until = error.seconds_left if isinstance(error, PendingChange) else 0.0
+            left = max(until, self._left_since(self.at.pushed_at)) + TIMER_SLACK
             self.means.watch.note(f"{name}: {error.what}; its own timer ends within {left:.0f} s")
         ends = time.monotonic() + left
         with self.means.clock.waiting_for_timer():
@@ -148,7 +180,7 @@ class Devices:
     def _undo_now(self, name: str) -> None:
         steady = self.means.steady
         try:
-            self.on(tasks.take_back, (name,), tokens=self.at.tokens, nornir=steady)
+            self.on(tasks.take_back, (name,), tokens=self.at.tokens, candidates=self.candidates, nornir=steady)
             result = self.on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=steady)
             running, state = result[name][0].result
             if state.name not in (platforms.REVERTED, platforms.ABSENT):

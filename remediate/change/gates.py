@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from remediate.change.looking import Look, judged
-from remediate.errors import CarePathBroken, Inconclusive, VerificationFailed
+from remediate.errors import CarePathBroken, Inconclusive, NotKnown, VerificationFailed
 from remediate.model.change import Wave
 from remediate.model.observation import CanaryReport, Observation
 from remediate.model.verdict import Outcome, Purpose, Verdict
@@ -46,7 +46,14 @@ def check_baseline(look: Look) -> None:
         )
 
 
-def check_after(look: Look) -> None:
+def check_after(look: Look, *, observes: bool = False) -> None:
+    """Raises NotKnown where nothing is known to be wrong, otherwise VerificationFailed.
+
+    ``observes``: the outside may be open as before; its peers are served, and nothing is unknown.
+    """
+    if observes:
+        _check_observed(look)
+        return
     wrong = [
         f"{j.pacs}: {j.verdict} ({f.expectation.purpose} from {f.expectation.question.vantage}, "
         f"{f.expectation.question.endpoint}: {f.why})"
@@ -58,9 +65,27 @@ def check_after(look: Look) -> None:
     silent = [f"vantage {c.vantage}: {c.detail}" for c in look.canaries if not c.alive]
     unsaid = [f"{j.pacs}: {j.verdict}" for j in look.judgements if j.verdict is not Verdict.PROTECTED]
     if wrong or silent or unsaid:
-        raise VerificationFailed(
+        known = any(f.outcome is Outcome.UNMET for j in look.judgements for f in j.findings)
+        raise (VerificationFailed if known else NotKnown)(
             "; ".join(dict.fromkeys(wrong + silent)) or "; ".join(unsaid),
             next="the change was taken back; mend the cause, then plan again",
+        )
+
+
+def _check_observed(look: Look) -> None:
+    findings = [(j.pacs, f) for j in look.judgements for f in j.findings if f.outcome is not Outcome.MET]
+    wrong = [
+        f"{pacs} from {f.expectation.question.vantage}, {f.expectation.question.endpoint}: {f.why}"
+        for pacs, f in findings
+        if f.outcome is Outcome.UNKNOWN or f.expectation.purpose is Purpose.CARE_PATH
+    ]
+    wrong += [f"vantage {c.vantage}: {c.detail}" for c in look.canaries if not c.alive]
+    if not wrong and not served(look):
+        wrong = ["no peer is known to be served"]
+    if wrong:
+        known = any(f.outcome is Outcome.UNMET and f.expectation.purpose is Purpose.CARE_PATH for _, f in findings)
+        raise (VerificationFailed if known else NotKnown)(
+            "; ".join(dict.fromkeys(wrong)), next="the change was taken back; mend the cause, then plan again"
         )
 
 

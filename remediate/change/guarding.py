@@ -13,6 +13,7 @@ from remediate.model.rule import CallerIntent, Intent
 from remediate.model.site import Device
 from remediate.platforms import FilterState
 from remediate.render import Renderer
+from remediate.rules import effect
 
 Printed = Mapping[str, Items | None]
 
@@ -20,9 +21,15 @@ Printed = Mapping[str, Items | None]
 def sections(device: Device, intents: Sequence[Intent | CallerIntent], running: str) -> list[Section]:
     """What the intents want there, beside what stands there now.
 
-    Raises PlanError where they would lock somebody out.
+    Raises PlanError where they would lock somebody out, or are none of that platform's.
     """
     spec = platforms.platform(device.platform)
+    if strange := [intent for intent in intents if not isinstance(intent, spec.intents)]:
+        raise PlanError(
+            f"{strange[0].control} cannot be carried out on {device.platform}",
+            where=device.name,
+            next="correct its platform in the inventory, or apply another control",
+        )
     state = spec.read(device, running)
     if wrong := spec.objections(state, intents):
         raise PlanError(
@@ -72,6 +79,7 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
         diff=_diff(device, wanted, before, after, text, renderer),
         down=spec.capabilities.down,
         price=spec.capabilities.price,
+        effect=tuple(line for s in wanted for line in effect(s, closing=len(closing) == len(wanted))),
     )
 
 
@@ -87,14 +95,25 @@ def check_base(device: Device, made: Candidate, running: str, planned: str | Non
 
     Only what is not ours counts, and our sections that the candidate touches: others may come with other waves.
     """
-    if _base(platforms.platform(device.platform).read(device, running), made.sections) == made.base:
+    read = platforms.platform(device.platform).read
+    now = read(device, running)
+    if _base(now, made.sections) == made.base:
         return
     raise DriftError(
         "the configuration is not the one that the plan was made for"
-        + (f":\n{_lines(planned, running, 'planned for')}" if planned else ""),
+        + (_differs(made, read(device, planned), now) if planned else ""),
         where=device.name,
         next="see who changed what, then plan again",
     )
+
+
+def _differs(made: Candidate, was: FilterState, now: FilterState) -> str:
+    lines = [_lines(was.foreign, now.foreign, "planned for")] if was.foreign != now.foreign else []
+    for name in (section.name for section in made.sections):
+        then, there = was.sections.get(name), now.sections.get(name)
+        if then != there:
+            lines.append(f"  section {name} of the guard: {_count(then)} then, {_count(there)} now")
+    return ":\n" + "\n".join(lines) if lines else ""
 
 
 def check_applied(device: Device, made: Candidate, running: str, before: str) -> None:

@@ -92,6 +92,12 @@ class Eyes:
             )
         return failed
 
+    def reopen(self) -> None:
+        """Every vantage anew: one that was lost may be there again. What is missing stays unknown."""
+        assert self._lookout is not None
+        self._loop.submit(self._lookout.aclose()).result()
+        self.open(all_needed=False)
+
     def close(self) -> None:
         if self._lookout is not None:
             self._loop.submit(self._lookout.aclose()).result()

@@ -22,6 +22,7 @@ class Step(StrEnum):
     STOPPED = "stopped"
     ARMING = "arming"
     PUSHED = "all pushed"
+    HELD = "held"
     VERIFIED = "verified"
     CONFIRMED = "confirmed"
     ROLLING_BACK = "rolling back"
@@ -44,6 +45,9 @@ TRANSITIONS: dict[tuple[State, Step], State] = {
     (State.ARMED, Step.PUSHED): State.PUSHED,
     (State.ARMED, Step.ROLLING_BACK): State.ROLLING_BACK,
     (State.PUSHED, Step.VERIFIED): State.VERIFIED,
+    # something is unknown, and the play wants a person to have time for it
+    (State.PUSHED, Step.HELD): State.PUSHED,
+    (State.VERIFIED, Step.HELD): State.VERIFIED,
     (State.PUSHED, Step.ROLLING_BACK): State.ROLLING_BACK,
     (State.VERIFIED, Step.CONFIRMED): State.CONFIRMED,
     (State.VERIFIED, Step.ROLLING_BACK): State.ROLLING_BACK,

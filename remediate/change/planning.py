@@ -12,13 +12,13 @@ from pathlib import Path
 from nornir.core import Nornir
 
 from remediate import __version__, controls, platforms, runner, tasks
-from remediate.change import guarding, windows
+from remediate.change import guarding, live, sources, windows
 from remediate.change.devices import DEVICE_DEADLINE, TIMER_SLACK, utc_now
 from remediate.change.looking import DEADLINE, PATIENCE, raise_first
-from remediate.errors import CommandRejected, DriftError, PlanError, Unprovable, UsageError
+from remediate.errors import CommandRejected, PlanError, Unprovable, UsageError
 from remediate.inventory import Loaded
-from remediate.model.change import Candidate, Plan, Section, Wave
-from remediate.model.rule import CallerIntent, Intent
+from remediate.model.change import Candidate, OpenSessions, Plan, Section, Wave
+from remediate.model.rule import Action, CallerIntent, Intent, Rule
 from remediate.model.site import Device, LocalVia, Pacs, Site
 from remediate.model.verdict import Expectation
 from remediate.playbook import Play, Playbook, waves
@@ -27,6 +27,7 @@ from remediate.render import Renderer
 from remediate.runner import LoopRunner
 from remediate.vantages.pace import gate_of
 
+_OBSERVES = "it only observes: nothing is closed, and whoever could reach the archive still can"
 #: Seconds for reading one device.
 _READING = 120.0
 #: Seconds after which a Linux SSH server gives a connection up (net.ipv4.tcp_syn_retries = 6).
@@ -62,10 +63,9 @@ def parse(path: Path) -> Plan:
 
 
 def read(path: Path, loaded: Loaded) -> Plan:
-    """A plan to be run. Raises as ``parse``, and DriftError when the inventory has changed."""
+    """A plan to be run. Raises as ``parse``, and DriftError when what it was made of has changed."""
     plan = parse(path)
-    if plan.inputs.get("inventory") != loaded.digest:
-        raise DriftError("the inventory has changed since the plan was made", where=str(path), next="plan again")
+    sources.check(plan, loaded, str(path))
     return plan
 
 
@@ -75,20 +75,19 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
     waved = [_in_waves(play, names, loaded, limit) for play, names in selected]
     running = _running(_devices(selected, site), nornir)
     made: list[Wave] = []
-    templates: dict[str, str] = {}
-    for (play, names), divided in zip(selected, waved, strict=True):
+    for (play, _), divided in zip(selected, waved, strict=True):
         for members in divided:
-            made.append(_wave(len(made) + 1, play, [site.pacs[n] for n in members], site, running, renderer, nornir))
-        for name in names if play.controls else ():
-            for control in play.controls:
-                for device in controls.control(control).devices(site.pacs[name]):
-                    used = site.devices[device].platform
-                    templates[f"template {used}/{control}.j2"] = renderer.digest(used, control)
+            wave = _wave(len(made) + 1, play, [site.pacs[n] for n in members], site, running, renderer, nornir)
+            made.append(wave.model_copy(update={"open_sessions": _open_sessions(wave, site, nornir)}))
+    inputs, texts = sources.inputs(loaded, playbook, renderer)
+    changed = dict.fromkeys(candidate.device for wave in made for candidate in wave.candidates)
     return Plan(
         tool=__version__,
         playbook=str(Path(playbook.path).absolute()),
         inventory=str(Path(loaded.path).absolute()),
-        inputs={"inventory": loaded.digest, "playbook": playbook.digest, **templates},
+        templates=str(renderer.folder.absolute()) if renderer.folder is not None else None,
+        inputs=inputs,
+        texts=texts | sources.devices(running, changed),
         waves=tuple(made),
         warnings=tuple(dict.fromkeys(_warnings(made, site, running))),
         allowed_signers=tuple(dict.fromkeys(p.allowed_signers for p in playbook.plays if p.allowed_signers)),
@@ -116,7 +115,8 @@ def _in_waves(play: Play, names: Sequence[str], loaded: Loaded, limit: str | Non
 
 
 def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> tuple[str, ...]:
-    """Every device that the plays' controls change. Raises PlanError for a PACS that none would protect."""
+    """Every device that the plays' controls change. Raises PlanError for a PACS that none would protect, and for what
+    a control cannot mean there."""
     found: list[str] = []
     for play, names in selected:
         for control, name in product(map(controls.control, play.controls), names):
@@ -133,8 +133,15 @@ def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> tupl
                     where=name,
                     next="give it a platform that can, config: {file: …, restart: …} and a login, or leave it out",
                 )
+            for device in devices:  # so that what cannot be meant is said before any device is asked
+                _intent(control, site.pacs[name], site.devices[device], observe=False)
             found += devices
     return tuple(dict.fromkeys(found))
+
+
+def _intent(control: controls.Control, pacs: Pacs, device: Device, *, observe: bool) -> Intent | CallerIntent:
+    made = control.intent(pacs, device, platforms.platform(device.platform).capabilities.addressing)
+    return made.model_copy(update={"observe": True}) if observe and isinstance(made, Intent) else made
 
 
 def _running(names: Sequence[str], nornir: Nornir) -> dict[str, str]:
@@ -167,12 +174,12 @@ def _wave(
     for control in map(controls.control, play.controls):
         for pacs in members:
             for device in (site.devices[d] for d in control.devices(pacs)):
-                addressing = platforms.platform(device.platform).capabilities.addressing
-                intents.setdefault(device.name, []).append(control.intent(pacs, device, addressing))
+                intents.setdefault(device.name, []).append(_intent(control, pacs, device, observe=play.observes))
     made: list[Candidate] = []
     in_place: dict[str, tuple[str, ...]] = {}
     for name, wanted in intents.items():
         sections = guarding.sections(site.devices[name], wanted, running[name])
+        _check_opens_nothing(site.devices[name], sections)
         changed = [section for section in sections if section.rules != section.previous]
         if changed:
             made.append(_candidate(site.devices[name], changed, running[name], renderer, nornir))
@@ -192,12 +199,51 @@ def _wave(
         in_place=in_place,
         expectations=questions,
         not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
-        leaves_open={name: controls.control(name).leaves_open for name in play.controls},
+        leaves_open={
+            name: _OBSERVES if play.observes else controls.control(name).leaves_open for name in play.controls
+        },
+        observes=play.observes,
         max_fail_percentage=play.max_fail_percentage,
+        on_unknown=play.on_unknown,
         window=play.window,
         takes_at_most=_takes_at_most(play.revert_in, questions, site),
         soak=play.soak,
+        accept=play.accept,
     )
+
+
+def _open_sessions(wave: Wave, site: Site, nornir: Nornir) -> dict[str, OpenSessions]:
+    """Who is connected now and would be cut off; the run looks once more, right before the push."""
+    if not wave.candidates:
+        return {}
+    found = live.look(wave, site, nornir, nornir)
+    sessions: dict[str, OpenSessions] = {}
+    for device in (candidate.device for candidate in wave.candidates):
+        cut = [one for one in found.cut if one.device == device]
+        views = [found.seen[name] for name in (device, *wave.pacs) if name in found.seen]
+        sessions[device] = OpenSessions(
+            count=sum(one.sessions for one in cut),
+            peers=tuple(f"{one.address} to {one.pacs}, {_ports(one.ports)}" for one in cut),
+            cannot="; ".join(dict.fromkeys(v.cannot for v in views)) if all(v.cannot for v in views) else "",
+        )
+    return sessions
+
+
+def _ports(ports: Sequence[int]) -> str:
+    return f"port{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+
+
+def _check_opens_nothing(device: Device, sections: Iterable[Section]) -> None:
+    """Raises PlanError where what is to be observed is denied already."""
+    for section in sections:
+        if not isinstance(section.intent, Intent) or not section.intent.observe or section.previous is None:
+            continue
+        if any(isinstance(rule, Rule) and rule.action is Action.DENY for rule in section.previous):
+            raise PlanError(
+                f"section {section.name} of the guard denies there now, and to observe would open that again",
+                where=device.name,
+                next="if it is to be opened, take back the change that closed it: remediate rollback",
+            )
 
 
 def _takes_at_most(revert_in: timedelta, expected: Iterable[Expectation], site: Site) -> timedelta:

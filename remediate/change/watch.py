@@ -17,6 +17,13 @@ class Watch(Protocol):
 
     def stage(self, wave: int, name: str, detail: str = "") -> None: ...
 
+    def device(self, name: str, what: str, done: int, devices: int, *, seconds: float, failed: str) -> None:
+        """One step on one device has ended, ``done`` of ``devices``. ``failed``: why; "" where it has not.
+
+        From the thread that worked there, which must not wait for it.
+        """
+        ...
+
     def looked(self, wave: int, title: str, judgements: Iterable[Judgement]) -> None: ...
 
     def note(self, text: str) -> None: ...

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
 from remediate import platforms, tasks
-from remediate.change import gates, windows
+from remediate.change import gates, live, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
@@ -18,14 +19,19 @@ from remediate.errors import (
     Interrupted,
     NeedsHands,
     NotApproved,
+    NotKnown,
     RemediateError,
     VerificationFailed,
 )
-from remediate.model.change import State, Token, Wave
+from remediate.model.change import OnUnknown, State, Token, Wave
+from remediate.model.rule import CallerIntent
+from remediate.model.site import LOCAL
 from remediate.model.verdict import Judgement, Verdict
 
 #: The last part of the revert timer in which nothing is confirmed any more.
 KEPT_FREE = 0.2
+#: Seconds between two looks at a change that is held open.
+HOLD_PAUSE = 10.0
 
 
 class WaveRun:
@@ -76,7 +82,7 @@ class WaveRun:
                 undecided = self.state in (State.ARMED, State.PUSHED, State.VERIFIED)
                 if undecided and found <= {platforms.ARMED, platforms.CONFIRMED}:
                     try:
-                        self._eyes.open()
+                        self._eyes.open(all_needed=self.wave.on_unknown is not OnUnknown.HOLD)
                     except RemediateError as error:
                         return self._take_back(error)  # what cannot be looked at cannot be confirmed
                     if self.state is State.ARMED:
@@ -84,6 +90,7 @@ class WaveRun:
                     return self._finish()
                 why = {
                     platforms.REVERTED: "the device has taken the change back by its own timer",
+                    platforms.ARMING: "the program ended while it set the revert timer, which must end first",
                     # Not every device remembers what its timer took back.
                     platforms.ABSENT: "the program ended before the push reached the device"
                     if self.state is State.ARMED
@@ -117,6 +124,7 @@ class WaveRun:
                 next="nothing was changed; a vantage whose canary is silent sees every port closed",
             )
         self._look_at_devices()
+        paths = self._live_paths()
         watch.stage(wave.number, "baseline", "what every vantage can do now")
         before = self._eyes.look(wave.expectations, wave.not_asked)
         self.at.before = before
@@ -126,6 +134,8 @@ class WaveRun:
         if not wave.reopens:
             gates.check_baseline(before)
         if self._devices.candidates and self._needed():
+            if paths is not None:
+                paths.check()
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self._staged = True
             self._devices.on(tasks.load, candidates=self._devices.candidates)
@@ -138,18 +148,41 @@ class WaveRun:
     def _look_at_devices(self) -> None:
         if not self._devices.candidates:
             return
-        for name, result in self._devices.on(tasks.look_at_device).items():
-            look: tasks.DeviceLook = result[0].result
+
+        def check(name: str, look: tasks.DeviceLook) -> None:
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
-            self._devices.check_base(name, look.running)
-            self.at.running[name] = look.running
+            self._devices.check_base(name, look.running, self.means.planned_for(name))
+
+        for name, result in self._devices.on(tasks.look_at_device, check=check).items():
+            self.at.running[name] = result[0].result.running
+        # A place that lets nobody in now would only have the push taken back.
+        devices = self.means.site.devices
+        if elsewhere := [name for name in self._devices.candidates if set(devices[name].management) != {LOCAL}]:
+            self._devices.on(tasks.log_in_afresh, elsewhere, site=self.means.site)
+
+    def _live_paths(self) -> live.Live | None:
+        """Who is connected now, in the record before anything can end it; None where nothing is closed."""
+        if not self._devices.candidates or self.wave.reopens:
+            return None
+        found = live.look(self.wave, self.means.site, self.means.nornir, self.means.steady)
+        self.means.journal.append("live peers", {"wave": self.wave.number, **found.record()})
+        for text in found.notes():
+            self.means.watch.note(text)
+        return found
 
     def _needed(self) -> bool:
-        """Whether there is something to close, or a section of ours that is no longer as it should be."""
-        if self.wave.reopens:
+        """Whether there is something to close, or a section of ours that is no longer as it should be.
+
+        An archive's own filter always is: behind a firewall that is closed, no look from outside can tell it.
+        """
+        if self.wave.reopens or self.wave.observes:
             return True
-        drifted = any(s.previous is not None for c in self._devices.candidates.values() for s in c.sections)
+        drifted = any(
+            s.previous is not None or isinstance(s.intent, CallerIntent)
+            for c in self._devices.candidates.values()
+            for s in c.sections
+        )
         return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements)
 
     def _stopped(self, error: BaseException) -> State:
@@ -178,28 +211,65 @@ class WaveRun:
     def _push(self) -> None:
         """Compare with the planned base once more, then arm and load, every device at the same time. No retry."""
         watch, wave = self.means.watch, self.wave
-        for name, result in self._devices.on(tasks.look_at_device).items():
-            look: tasks.DeviceLook = result[0].result
-            self._devices.check_base(name, look.running, self.at.running[name])
+        self._devices.on(
+            tasks.compare, check=lambda name, now: self._devices.check_base(name, now, self.at.running[name])
+        )
         self._check_window()
         self._check_cancelled()
         self.at.tokens = {
             name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates
         }
         entry = self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
+        self.at.armed_at = entry
         self.means.armed.update(dict.fromkeys(self._devices.candidates, entry + wave.revert_in))
         watch.stage(wave.number, "push", f"{', '.join(self._devices.candidates)}; revert in {_seconds(wave.revert_in)}")
-        self._devices.on(tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal())
+        pushed = self._devices.on(
+            tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal()
+        )
+        states = {name: result[0].result for name, result in pushed.items()}
+        self.at.down = {name: state.down for name, state in states.items() if state.down is not None}
+        for name, down in self.at.down.items():
+            watch.note(f"{name}: its services did not answer for {down:.1f} s")
         self.at.pushed_at = self._step(Step.PUSHED)
 
     def _finish(self) -> State:
         try:
-            after = self._verify()
+            after = self._verified()
             self._step(Step.VERIFIED, verdicts={j.pacs: j.verdict for j in after.judgements})
             self._confirm()
         except (RemediateError, KeyboardInterrupt) as error:
             return self._take_back(error)
         return self._saved()
+
+    def _verified(self) -> Look:
+        """Only a round in which everything is known and right ends this well, however often it is asked."""
+        while True:
+            try:
+                return self._verify()
+            except NotKnown as error:
+                if self.wave.on_unknown is not OnUnknown.HOLD:
+                    raise
+                self._hold(error)
+
+    def _hold(self, error: NotKnown) -> None:
+        """A person has time to bring back what is missing. Raises ``error`` once nothing can be confirmed any more."""
+        means, left = self.means, self._devices.time_left() - KEPT_FREE * self.wave.revert_in.total_seconds()
+        if left <= 0:
+            raise error
+        self._step(Step.HELD, unknown=error.what, seconds_left=left)
+        means.watch.alarm(f"held open, not confirmed: {error.what}")
+        means.watch.stage(
+            self.wave.number,
+            "hold",
+            f"{left:.0f} s are left to bring that back, then it is taken back; looking again every {HOLD_PAUSE:g} s; "
+            "Ctrl-C takes it back now",
+        )
+        stop = threading.Event()
+        with means.clock.waiting_for_timer(), means.cancellation.calling(stop.set):
+            if not means.cancellation.requested:
+                stop.wait(min(HOLD_PAUSE, left))
+        self._check_cancelled()
+        self._eyes.reopen()
 
     def _verify(self) -> Look:
         """Everything must be known and as expected, well before the timer ends. Raises what is not."""
@@ -228,7 +298,7 @@ class WaveRun:
         watch.looked(wave.number, "after", after.judgements)
         self._check_cancelled()
         if not wave.reopens:
-            gates.check_after(after)
+            gates.check_after(after, observes=wave.observes)
         self._devices.check_armed()
         if self._devices.time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
             raise VerificationFailed(
@@ -306,7 +376,7 @@ class WaveRun:
             except RemediateError as error:
                 differences, reopened = [f"could not be looked at again: {error}"], []
         self._step(Step.ROLLED_BACK, why=self._why(), restored=not differences, differences=differences, **evidence)
-        if reopened and not wave.reopens:
+        if reopened and not wave.reopens and not wave.observes:
             watch.alarm(f"OPEN TO THE OUTSIDE AGAIN: {', '.join(reopened)}")
         for text in differences:
             watch.alarm(f"not as before: {text}")

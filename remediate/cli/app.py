@@ -13,8 +13,10 @@ from remediate import __version__
 from remediate.cli import approve as approve_command
 from remediate.cli import common, lab, record
 from remediate.cli import demo as demo_command
+from remediate.cli import discover as discover_command
 from remediate.cli import init as init_command
 from remediate.cli import inventory as inventory_commands
+from remediate.cli import peers as peers_command
 from remediate.cli import verify as verify_command
 from remediate.cli.common import DEFAULT_INVENTORY, Format
 from remediate.errors import UsageError
@@ -36,6 +38,8 @@ app.command("init")(init_command.init)
 app.command("demo")(demo_command.demo)
 app.command("approve")(approve_command.approve)
 app.command("verify")(verify_command.verify)
+app.command("discover")(discover_command.discover)
+app.command("peers")(peers_command.peers)
 app.add_typer(inventory_commands.app, name="inventory")
 app.add_typer(record.app, name="record")
 app.add_typer(lab.app, name="lab")
@@ -60,6 +64,7 @@ def plan(
     inventory: common.Inventory = DEFAULT_INVENTORY,
     limit: common.Limit = None,
     extra_vars: common.ExtraVars = None,
+    accept: common.Accept = None,
     templates: common.Templates = None,
     to: Annotated[Path | None, typer.Option("--out", help="Write the plan there, for `remediate run`.")] = None,
     output: common.Output = Format.TABLE,
@@ -71,9 +76,10 @@ def plan(
     """
     from remediate.report import tables
 
+    accepted = common.accepted(accept)
     if to is not None:
         _check_out(to)
-    made = _plan(playbook, inventory, limit, extra_vars, templates, forks)
+    made = common.accepting(_plan(playbook, inventory, limit, extra_vars, templates, forks), accepted)
     if to is not None:
         try:
             to.write_text(json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
@@ -88,9 +94,10 @@ def run(
     playbook: Annotated[Path, typer.Argument(help="A playbook, or a plan that `remediate plan --out` wrote.")],
     inventory: common.Inventory = DEFAULT_INVENTORY,
     limit: common.Limit = None,
-    check: Annotated[bool, typer.Option("--check", help="Plan and look, but change nothing.")] = False,
-    diff: Annotated[bool, typer.Option("--diff", help="Show what changes on each device.")] = False,
+    check: Annotated[bool, typer.Option("-C", "--check", help="Plan and look, but change nothing.")] = False,
+    diff: Annotated[bool, typer.Option("-D", "--diff", help="Show what changes on each device.")] = False,
     extra_vars: common.ExtraVars = None,
+    accept: common.Accept = None,
     templates: common.Templates = None,
     key: common.Key = None,
     principal: common.Principal = None,
@@ -116,6 +123,7 @@ def run(
 
     if emergency is not None and not emergency.strip():
         raise UsageError("--emergency needs a reason", next="say why nobody could be asked: it goes into the record")
+    accepted = common.accepted(accept)
     hand = common.hand(key, principal)
     clock = Stopwatch()
     if playbook.suffix == PLAN:
@@ -123,6 +131,13 @@ def run(
     else:
         approved = check or emergency is not None
         made = _plan(playbook, inventory, limit, extra_vars, templates, forks, to_run=not approved)
+    if accept and made.needs_approval and playbook.suffix == PLAN and emergency is None:
+        raise UsageError(
+            "what was approved is run as it was approved: --accept cannot change it",
+            where=str(playbook),
+            next="give it to `remediate plan`, and have that approved",
+        )
+    made = common.accepting(made, accepted)
     if emergency is not None:
         made = made.model_copy(update={"emergency": emergency.strip()})
     if diff or check:
@@ -130,9 +145,11 @@ def run(
     for warning in made.warnings:
         common.err().print(Text(f"warning: {warning}", style="yellow"))
     if check:
-        book = None if playbook.suffix == PLAN else playbook
+        if playbook.suffix == PLAN:  # it was made of that playbook as it is now, perhaps with a --limit
+            playbook, limit = Path(made.playbook), ",".join(name for wave in made.waves for name in wave.pacs) or None
         how = verify_command.VerifyFormat(output)
-        verify_command.verify(book, inventory, limit=limit, extra_vars=extra_vars, output=how, verbose=verbose)
+        verify_command.verify(playbook, inventory, limit=limit, extra_vars=extra_vars, output=how, verbose=verbose)
+        return  # whatever verify does: with --check nothing goes on from here
     given = approval.read(playbook) if made.needs_approval else None
     if made.needs_approval:
         approval.approver(made, given)  # before there is a record
@@ -195,7 +212,9 @@ def rollback(
         Path | None, typer.Option("-i", "--inventory", help="Without: the one that the change was made with.")
     ] = None,
     templates: common.Templates = None,
-    check: Annotated[bool, typer.Option("--check", help="Show what would be taken back, change nothing.")] = False,
+    check: Annotated[
+        bool, typer.Option("-C", "--check", help="Show what would be taken back, change nothing.")
+    ] = False,
     record: common.RecordAt = None,
     output: common.Output = Format.TABLE,
     verbose: common.Verbose = False,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from remediate.change.notice import Notice
     from remediate.change.watch import Stopwatch
     from remediate.inventory import Loaded
+    from remediate.model.change import Plan
+    from remediate.model.site import IPAddress
     from remediate.record import Record
     from remediate.runner import Cancellation
 
@@ -38,9 +42,11 @@ class Format(StrEnum):
 Inventory = Annotated[
     Path, typer.Option("-i", "--inventory", help="The inventory's directory, or the hosts.yaml in it.")
 ]
-Limit = Annotated[str | None, typer.Option("--limit", help="Only these PACS or groups, as in Ansible.")]
-ExtraVars = Annotated[list[str] | None, typer.Option("-e", "--extra-vars", help="key=value; wins over a play's vars.")]
-Forks = Annotated[int, typer.Option("--forks", min=1, max=200, help="Devices at a time.")]
+Limit = Annotated[str | None, typer.Option("-l", "--limit", help="Only these PACS or groups, as in Ansible.")]
+ExtraVars = Annotated[
+    list[str] | None, typer.Option("-e", "--extra-vars", help="key=value, or several; wins over a play's vars.")
+]
+Forks = Annotated[int, typer.Option("-f", "--forks", min=1, max=200, help="Devices at a time.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more while it runs.")]
 Output = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
 Templates = Annotated[
@@ -49,6 +55,12 @@ Templates = Annotated[
 RecordAt = Annotated[
     str | None,
     typer.Option("--record", envvar="REMEDIATE_RECORD", help="The change record: a file, or a database URL."),
+]
+Accept = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--accept", metavar="ADDRESS", help="It may be cut off, connected or not; may be given several times."
+    ),
 ]
 Key = Annotated[
     Path | None,
@@ -83,10 +95,11 @@ def show(made: RenderableType, data: Any, how: Format) -> None:
         out().print(made)
 
 
-def loaded(path: Path) -> Loaded:
+def loaded(path: Path, *, may_be_empty: bool = False) -> Loaded:
+    """``may_be_empty``: of archives."""
     from remediate import inventory, platforms
 
-    return inventory.load(path, platforms=set(platforms.PLATFORMS))
+    return inventory.load(path, platforms=set(platforms.PLATFORMS), may_be_empty=may_be_empty)
 
 
 def authorised(path: Path) -> Loaded:
@@ -124,11 +137,40 @@ def hand(key: Path | None, principal: str | None) -> Hand | None:
 
 
 def extra_vars(given: list[str] | None) -> dict[str, str]:
-    pairs = [item.partition("=") for item in given or ()]
-    wrong = [key for key, equals, _ in pairs if not equals or not key]
-    if wrong:
-        raise UsageError(f"-e {wrong[0]} is not key=value", next="write, for example, -e revert_in=10m")
+    pairs = []
+    for item in given or ():
+        try:
+            words = shlex.split(item)  # as Ansible does: several in one, and quotes where a value holds a blank
+        except ValueError as error:
+            raise UsageError(
+                f"-e {item}: a quote is not closed", next="write, for example, -e revert_in=10m"
+            ) from error
+        if item.startswith(("@", "{", "[")):
+            raise UsageError(
+                f"-e {item}: neither a file nor YAML is read here", next="write, for example, -e revert_in=10m"
+            )
+        pairs += [word.partition("=") for word in words]
+        if wrong := [word for word in words or [item] if not word.partition("=")[1] or word.startswith("=")]:
+            raise UsageError(f"-e {wrong[0]} is not key=value", next="write, for example, -e revert_in=10m")
     return {key: value for key, _, value in pairs}
+
+
+def accepted(given: list[str] | None) -> tuple[IPAddress, ...]:
+    """Before a device is read."""
+    try:
+        return tuple(map(ip_address, given or ()))
+    except ValueError as error:
+        raise UsageError(f"--accept: {error}", next="give the address of a peer that may be cut off") from error
+
+
+def accepting(plan: Plan, addresses: tuple[IPAddress, ...]) -> Plan:
+    """The plan, in which these addresses may be cut off as well."""
+    if not addresses:
+        return plan
+    waves = tuple(
+        wave.model_copy(update={"accept": tuple(dict.fromkeys((*wave.accept, *addresses)))}) for wave in plan.waves
+    )
+    return plan.model_copy(update={"waves": waves})
 
 
 def record_path(given: str | None) -> str:

@@ -22,7 +22,12 @@ DEFAULT_FOLDER = Path(tempfile.gettempdir()) / "remediate-lab"
 
 
 @app.command()
-def up(folder: Folder = None) -> None:
+def up(
+    folder: Folder = None,
+    vpn: Annotated[
+        bool, typer.Option("--vpn", help="With a reader's place too, and OpenVPN and WireGuard from there.")
+    ] = False,
+) -> None:
     """Build the site, and write its inventory.
 
     An exposed archive behind a firewall, a clinic, and the internet.
@@ -30,12 +35,13 @@ def up(folder: Folder = None) -> None:
     from remediate.errors import UsageError
     from remediate.lab import real
 
-    if missing := real.missing():
+    layout = real.Layout(vpn=vpn)
+    if missing := real.missing(layout):
         raise UsageError(
             "the lab cannot run here:\n  - " + "\n  - ".join(missing),
             next="see to that, or try `remediate demo`, which needs none of it",
         )
-    site = real.up(folder or DEFAULT_FOLDER, say=_say)
+    site = real.up(folder or DEFAULT_FOLDER, say=_say, layout=layout)
     print_ = common.out().print
     print_(f"inventory: {site.inventory}\nplaybook:  {site.playbook}\n\ntry:", soft_wrap=True)
     print_(f"  remediate verify -i {site.inventory}", soft_wrap=True)

@@ -14,8 +14,8 @@ class VpnOnly:
     covers = frozenset(ServiceKind)
     outside: frozenset[Rung] = UNREACHED
     leaves_open = (
-        "vpn_only trusts the VPN: whoever gets into it with a permitted peer's address reaches the archive, "
-        "and the archive's own authentication is unchanged"
+        "vpn_only trusts the VPN: whoever gets into it under a permitted peer's address reaches the archive, and the "
+        "archive's own authentication is unchanged; a peer without `via: vpn` that comes from outside is shut out"
     )
 
     def devices(self, pacs: Pacs) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def device(host: Inherited, pacs: Pacs, platforms: Collection[str] | None) -> De
     if path is not None and not path.startswith("/"):
         keys["file"].wrong("an absolute path on that host")
         path = None
-    if restart is not None and ("\n" in restart or not restart.strip()):
+    if restart is not None and not restart.strip():
         keys["restart"].wrong("one command line, as it is typed in that host's shell")
         restart = None
     if path is None or restart is None or pacs.platform is None:

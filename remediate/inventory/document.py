@@ -7,10 +7,11 @@ text, a key that stands twice is a problem, and tags (``!vault``, ``!!python/…
 from __future__ import annotations
 
 import difflib
+import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -88,6 +89,18 @@ def key_path(path: KeyPath) -> str:
     """``data.services[0].port``"""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{_key(part)}" for part in path)
     return text.removeprefix(".")
+
+
+def flat(value: Any, path: KeyPath = ()) -> Iterator[str]:
+    """``data.services[0].port: 104``: a line for each value, so that a difference says where it is."""
+    if isinstance(value, Mapping) and value:
+        for key, inner in value.items():
+            yield from flat(inner, (*path, key if isinstance(key, int) else str(key)))
+    elif isinstance(value, list) and value:
+        for number, inner in enumerate(value):
+            yield from flat(inner, (*path, number))
+    else:
+        yield f"{key_path(path)}: {json.dumps(value, ensure_ascii=False, default=str)}"
 
 
 def named_element(path: KeyPath) -> str:

@@ -109,8 +109,8 @@ class Files:
         return Inherited(host, groups, nodes, values, data, before_defaults)
 
 
-def read(path: Path, problems: Problems) -> Files:
-    """All that can be read; what is wrong inside the files is kept in ``problems``.
+def read(path: Path, problems: Problems, *, may_be_empty: bool = False) -> Files:
+    """All that can be read; what is wrong inside the files is kept in ``problems``. ``may_be_empty``: of hosts.
 
     Raises InventoryError when there is no file to read.
     """
@@ -127,7 +127,7 @@ def read(path: Path, problems: Problems) -> Files:
     groups = {element.name: element for element in _elements(groups_root, base, ALL_DATA, "group")}
     hosts_root = roots["hosts.yaml"]
     hosts = {element.name: element for element in _elements(hosts_root, base, None, "host")}
-    if hosts_root is not None and hosts_root.raw in (None, {}):
+    if hosts_root is not None and hosts_root.raw in (None, {}) and not may_be_empty:
         hosts_root.problem("no host is in it; allowed: at least one PACS")
     defaults_root = roots.get("defaults.yaml")
     defaults = None

@@ -19,6 +19,7 @@ from remediate.inventory.files import (
     Inherited,
 )
 from remediate.model.site import (
+    LOCAL,
     Access,
     Addresses,
     Canary,
@@ -268,14 +269,17 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
     vpn = fields.interfaces(keys["vpn"]) if keys and "vpn" in keys else ()
     if keys and (both := [name for name in vpn if name in interfaces]):
         keys["vpn"].problem(f"{listed(both)} is in guard.interface too; a VPN does not come in there")
-    for item in host.data["management"].one_or_more() if "management" in host.data else []:
-        if item.raw != "local":
-            item.wrong("local (other places to log in from are not there yet)")
+    places = [fields.name(item) for item in host.data["management"].one_or_more()] if "management" in host.data else []
     if "management" in host.data and host.data["management"].raw == []:
-        host.data["management"].problem("no place; allowed: [local]")
+        host.data["management"].problem(f"no place; allowed: {LOCAL}, and vantages with via: {{ssh: ...}}")
     if platform is None or not interfaces:
         return None
-    return Device(name=host.name, platform=platform, guard=Guard(interface=interfaces, vpn=vpn))
+    return Device(
+        name=host.name,
+        platform=platform,
+        guard=Guard(interface=interfaces, vpn=vpn),
+        management=tuple(dict.fromkeys(place for place in places if place is not None)) or (LOCAL,),
+    )
 
 
 def login(host: Inherited, base: Path) -> Login | None:

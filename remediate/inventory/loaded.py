@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from nornir.core.inventory import Inventory
 
 from remediate.errors import InventoryError, UsageError
 from remediate.inventory import configured, fields, kinds, scope
-from remediate.inventory.document import FILL_IN, Node, Problems, did_you_mean
+from remediate.inventory.document import FILL_IN, Node, Problems, did_you_mean, flat
 from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, LoadedDefaults, nornir_inventory, read
-from remediate.model.site import Device, IPAddress, Login, Pacs, Site, Vantage, Zone
+from remediate.model.site import LOCAL, Device, IPAddress, Login, Pacs, Site, SshVia, Vantage, Zone
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,12 @@ class Loaded:
     path: Path
     groups: Mapping[str, frozenset[str]]
 
+    @property
+    def text(self) -> str:
+        """What it says, a line for each value, with everything inherited; no login, and nothing of ``extra``."""
+        site = _without_logins(self.site.model_dump(mode="json", exclude_defaults=True))
+        return "\n".join(flat(site | {"groups": {name: sorted(found) for name, found in self.groups.items()}}))
+
     def check_authorised(self, today: date) -> None:
         """Raises InventoryError for every address whose authorisation has ended. ``today``: in UTC."""
         if lines := scope.ended(self.site, today):
@@ -44,7 +51,8 @@ class Loaded:
     def select(self, hosts: str, limit: str | None = None) -> tuple[str, ...]:
         """The PACS that a play's ``hosts`` pattern selects, less what ``limit`` leaves out, in inventory order.
 
-        Patterns are Ansible's: names of hosts and groups, ``all``, globs, joined by commas or colons, ``!`` excludes.
+        Patterns are Ansible's: names of hosts and groups, ``all``, globs, joined by commas or colons, ``!`` excludes,
+        ``&`` demands.
         Raises UsageError for a name that does not exist, a glob that fits nothing, and when nothing is selected.
         """
         selected = self._matching(hosts, "hosts")
@@ -60,9 +68,10 @@ class Loaded:
         if not parts:
             raise UsageError("the pattern is empty", where=where, next="give names of PACS or groups, or: all")
         excluded = [self._one(part[1:].strip(), where) for part in parts if part.startswith("!")]
-        included = [self._one(part, where) for part in parts if not part.startswith("!")]
+        demanded = [self._one(part[1:].strip(), where) for part in parts if part.startswith("&")]
+        included = [self._one(part, where) for part in parts if not part.startswith(("!", "&"))]
         found = set().union(*included) if included else set(self.site.pacs)
-        return found.difference(*excluded)
+        return found.intersection(self.site.pacs, *demanded).difference(*excluded)
 
     def _one(self, word: str, where: str) -> set[str]:
         every = set(self.site.pacs)
@@ -85,16 +94,26 @@ class Loaded:
         raise UsageError(f"no host or group is called {word}{hint}", where=where, next="remediate inventory show")
 
 
-def load(path: Path, *, platforms: Collection[str] | None = None) -> Loaded:
+#: Of a login, wherever it stands.
+_OF_LOGINS = frozenset({"user", "username", "key", "known_hosts"})
+
+
+def _without_logins(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_logins(inner) for key, inner in value.items() if key not in _OF_LOGINS}
+    return [_without_logins(inner) for inner in value] if isinstance(value, list) else value
+
+
+def load(path: Path, *, platforms: Collection[str] | None = None, may_be_empty: bool = False) -> Loaded:
     """Reads and checks an inventory. ``path``: its directory, or the hosts.yaml in it.
 
-    ``platforms``: the drivers that there are; None: a device's platform is not checked.
+    ``platforms``: the drivers that there are; None: a device's platform is not checked. ``may_be_empty``: of PACS.
     Raises InventoryError with everything that is wrong.
     """
     problems = Problems(FILES)
-    files = read(path, problems)
+    files = read(path, problems, may_be_empty=may_be_empty)
     hosts = [files.inherited(host) for host in files.hosts.values()]
-    site = _site(files, hosts, platforms)
+    site = _site(files, hosts, platforms, may_be_empty=may_be_empty)
     if problems:
         lines = problems.lines()
         if problems.only_unfilled:
@@ -132,7 +151,7 @@ class RemediateInventory:
         return load(self.path).nornir
 
 
-def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | None) -> Site:
+def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | None, *, may_be_empty: bool) -> Site:
     """All typed values that could be made; the problems know what is missing."""
     by_kind: dict[str, list[Inherited]] = {PACS: [], VANTAGES: [], "devices": []}
     complete = files.complete
@@ -161,10 +180,12 @@ def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | Non
     for host in by_kind[VANTAGES]:
         if (vantage := kinds.vantage(host, files.base)) is not None:
             vantages[host.name] = vantage
-    if complete and hosts and not by_kind[PACS]:
+    if complete and hosts and not by_kind[PACS] and not may_be_empty:
         hosts[0].own.node.source.problems.add("hosts.yaml", 0, "no host is in the group pacs; allowed: at least one")
     if complete:
         _references(by_kind)
+    for host in by_kind["devices"] if complete else ():
+        _management(host, vantages)
     _shared_endpoints(pacs, {host.name: host for host in by_kind[PACS]})
     wide = files.defaults.data
     site = Site(
@@ -194,6 +215,16 @@ def _references(by_kind: Mapping[str, list[Inherited]]) -> None:
             fields.check_name(node, node.raw, peers, "peer of any PACS")
         for behind in _of_items(host, "canaries", "behind"):
             fields.check_name(behind, behind.raw, devices, "device")
+
+
+def _management(host: Inherited, vantages: Mapping[str, Vantage]) -> None:
+    for item in host.data["management"].one_or_more() if "management" in host.data else ():
+        if isinstance(item.raw, str) and item.raw != LOCAL and not _ssh(vantages.get(item.raw)):
+            item.wrong(f"{LOCAL}, and vantages with via: {{ssh: ...}}")
+
+
+def _ssh(vantage: Vantage | None) -> bool:
+    return vantage is not None and isinstance(vantage.via, SshVia)
 
 
 def _of_items(host: Inherited, key: str, inner: str) -> Iterator[Node]:

@@ -9,7 +9,7 @@ from typing import Any, NewType, Protocol
 
 from remediate.model.base import Name, Value, canonical, sha256
 from remediate.model.rule import CallerIntent, Intent, Rule, Setting
-from remediate.model.site import Addressing
+from remediate.model.site import Addressing, IPAddress
 from remediate.model.verdict import Expectation
 from remediate.model.window import Window
 
@@ -35,6 +35,7 @@ class Candidate(Value):
 
     ``base``: the hash of the running configuration that it was made for; ``diff``: unified, for people. ``down``: for
     how long its push is expected to keep the device's services from answering. ``price``: what taking it back costs.
+    ``effect``: what the proof says that it does to packets or associations, for people.
     """
 
     device: Name
@@ -46,17 +47,38 @@ class Candidate(Value):
     diff: str
     down: timedelta = timedelta(0)
     price: str = ""
+    effect: tuple[str, ...] = ()
+
+
+class OnUnknown(StrEnum):
+    """What happens to a push of which something stays unknown, and nothing is known to be wrong.
+
+    ``hold``: it stays provisional, and is looked at again and again as long as the device's timer allows it.
+    """
+
+    ROLLBACK = "rollback"
+    HOLD = "hold"
+
+
+class OpenSessions(Value):
+    """Of what was connected at plan time, whom the change would cut off. ``cannot``: why nobody could tell."""
+
+    count: int = 0
+    peers: tuple[str, ...] = ()
+    cannot: str = ""
 
 
 class Wave(Value):
     """A transaction: everything it applies is verified together, then confirmed.
 
     ``revert_in``: how long a device waits before it takes an unconfirmed change back.
-    ``in_place``: device → sections that are there already, exactly as they would be made.
-    ``not_asked``: PACS → what no probe looks at. ``leaves_open``: control → what it does not give. ``reopens``: it takes
-    an earlier change back, so what the outside sees afterwards is recorded, not judged. ``window``: it is pushed only
-    where ``takes_at_most``, the time of push, verify and rollback at the worst, fits into it. ``soak``: how long it is
-    left alone before the next one.
+    ``in_place``: device → sections that are there already, exactly as they would be made. ``open_sessions``: by device
+    that is changed.
+    ``not_asked``: PACS → what no probe looks at. ``leaves_open``: control → what it does not give. ``reopens``: it
+    takes an earlier change back, so what the outside sees afterwards is recorded, not judged. ``window``: it is pushed
+    only where ``takes_at_most``, the time of push, verify and rollback at the worst, fits into it. ``soak``: how long
+    it is left alone before the next one. ``accept``: who may be cut off while connected, though not in ``access``.
+    ``observes``: it closes nothing, and what the outside sees is recorded, not judged.
     """
 
     number: int
@@ -66,10 +88,14 @@ class Wave(Value):
     revert_in: timedelta
     candidates: tuple[Candidate, ...] = ()
     in_place: dict[str, tuple[str, ...]] = {}
+    open_sessions: dict[str, OpenSessions] = {}
     expectations: tuple[Expectation, ...] = ()
     not_asked: dict[str, tuple[str, ...]] = {}
     leaves_open: dict[str, str] = {}
     max_fail_percentage: float = 0
+    on_unknown: OnUnknown = OnUnknown.ROLLBACK
+    accept: tuple[IPAddress, ...] = ()
+    observes: bool = False
     reopens: bool = False
     window: Window | None = None
     takes_at_most: timedelta = timedelta(0)
@@ -79,7 +105,9 @@ class Wave(Value):
 class Plan(Value):
     """Everything that would happen, frozen and hashed.
 
-    ``inventory``, ``playbook``: absolute paths. ``inputs``: the hashes of what they and the templates held.
+    ``inventory``, ``playbook``, ``templates``: absolute paths; None: only the templates that come along. ``inputs``:
+    the hashes of what they held. ``texts``: for showing what has changed since, the text of each and of each device's
+    configuration, without secrets; packed by zlib and in base64.
     ``allowed_signers``: absolute paths; in each stands who may approve. ``emergency``: why it is run without that.
     """
 
@@ -87,7 +115,9 @@ class Plan(Value):
     tool: str
     playbook: str
     inventory: str
+    templates: str | None = None
     inputs: dict[str, str]
+    texts: dict[str, str] = {}
     waves: tuple[Wave, ...]
     warnings: tuple[str, ...] = ()
     allowed_signers: tuple[str, ...] = ()

@@ -24,11 +24,17 @@ class Waits(Value):
 
 
 class WaveOutcome(Value):
+    """``down``: device → seconds for which the push kept its services from answering, as it measured them.
+    ``leaves_open``: control → what it does not give, of a wave that is in force.
+    """
+
     number: int
     state: State
     pacs: tuple[str, ...]
     reason: str = ""
     judgements: tuple[Judgement, ...] = ()
+    down: dict[str, float] = {}
+    leaves_open: dict[str, str] = {}
 
 
 class Outcome(Value):

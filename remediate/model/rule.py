@@ -11,6 +11,8 @@ from remediate.model.site import Door, IPAddress, IPNetwork, Role
 class Action(StrEnum):
     PERMIT = "permit"
     DENY = "deny"
+    #: Let on, and who it was is noted for a while.
+    OBSERVE = "observe"
 
 
 class PortRange(Value):
@@ -57,6 +59,7 @@ class Intent(Value):
 
     Flows that come in by ``interfaces`` to the ``doors`` are denied, those of ``permits`` excepted; the same flows
     the other way too. Nothing else is. Where a door or a permit names interfaces, it counts on these only.
+    ``observe``: what would be denied on its way in is noted instead, and nothing is denied.
     """
 
     pacs: Name
@@ -65,6 +68,7 @@ class Intent(Value):
     interfaces: tuple[str, ...]
     doors: tuple[Door, ...]
     permits: tuple[Permit, ...] = ()
+    observe: bool = False
 
     def stands_on(self, part: Door | Permit) -> tuple[str, ...]:
         """The interfaces on which that door or permit counts."""

@@ -193,6 +193,10 @@ class Guard(Value):
         return tuple((name, key) for key, names in keys for name in names)
 
 
+#: This machine, where a device is logged in to from.
+LOCAL = "local"
+
+
 class ConfigFile(Value):
     """The file that configures an archive: an absolute path there, and how the archive is made to read it again.
 
@@ -209,14 +213,15 @@ class ConfigFile(Value):
 class Device(Value):
     """Anything that takes configuration. How to log in to it is in its Nornir host, never here.
 
-    ``config``: of an archive that is configured itself; its ``guard`` stands nowhere.
+    ``config``: of an archive that is configured itself; its ``guard`` stands nowhere. ``management``: from where it
+    must be possible to log in after a change: LOCAL, and vantages with an SSH server.
     """
 
     name: Name
     platform: str
     guard: Guard
     config: ConfigFile | None = None
-    management: tuple[str, ...] = ("local",)
+    management: tuple[str, ...] = (LOCAL,)
 
 
 class Canary(Value):

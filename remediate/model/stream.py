@@ -57,6 +57,11 @@ class Stream(Protocol):
         """What the handshake showed; None where it is not TLS."""
         ...
 
+    @property
+    def proven(self) -> bool:
+        """Whether there is a connection to the peer, and not only somebody's word that there will be one."""
+        ...
+
     async def recv(self, most: int) -> bytes:
         """At least one byte, at most ``most``."""
         ...

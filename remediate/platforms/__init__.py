@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from remediate.errors import PlanError
 from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token
-from remediate.model.site import Device, Login
+from remediate.model.peers import LivePeers
+from remediate.model.rule import CallerIntent, Intent
+from remediate.model.site import Device, IPAddress, Login
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
 PLATFORMS = {
     "cisco_ios": "remediate.platforms.cisco_ios",
+    "dcmqrscp": "remediate.platforms.dcmqrscp",
     "linux_nftables": "remediate.platforms.linux_nftables",
     "orthanc": "remediate.platforms.orthanc",
 }
@@ -55,8 +58,11 @@ class Platform(Protocol):
 
     def confirm_commit(self, token: Token) -> None: ...
 
-    def rollback(self, token: Token) -> None:
-        """Take a provisional change back now."""
+    def rollback(self, token: Token, made: Candidate) -> None:
+        """Take a push back now, be it provisional or confirmed. ``made``: what was pushed, with its inverse.
+
+        Raises PendingChange where a timer must end first that may be this push's, and nothing proves it.
+        """
         ...
 
     def save(self) -> str:
@@ -71,12 +77,17 @@ class Platform(Protocol):
 
     def close(self) -> None: ...
 
+    def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:
+        """Who is connected to those services now; only looked at. ``ports``: the archive's own."""
+        ...
+
 
 class PushState(NamedTuple):
     """What a device knows of one push.
 
     ``armed``: provisional, and its timer runs. ``confirmed``. ``reverted``: by the timer, a rollback or a restart.
-    ``unknown to it``: never made. ``stuck``: the device tried to take it back and could not.
+    ``absent``: never made, or forgotten. ``stuck``: the device tried to take it back and could not.
+    ``arming``: a timer runs that was set in our name, and nothing says by which push: it must end before all else.
     ``down``: seconds for which loading it kept a service from answering; None where it does not say.
     """
 
@@ -86,6 +97,7 @@ class PushState(NamedTuple):
 
 
 ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "absent", "stuck"
+ARMING = "arming"
 
 
 class FilterState(Protocol):
@@ -115,6 +127,8 @@ class PlatformSpec(Protocol):
 
     name: str
     capabilities: Capabilities
+    #: The intents that it can carry out.
+    intents: type[Intent] | type[CallerIntent]
 
     def expressed(self, intent: Any) -> tuple[Any, ...]:
         """The entries that carry an intent out there, as ``read`` would show them. Raises PlanError where it cannot."""
@@ -122,6 +136,10 @@ class PlatformSpec(Protocol):
 
     def objections(self, state: Any, intents: Sequence[Any]) -> tuple[str, ...]:
         """Why the intents must not be carried out on that configuration: whom it would lock out; () where it may."""
+        ...
+
+    def remarks(self, state: Any, intents: Sequence[Any]) -> tuple[str, ...]:
+        """What whoever approves the plan must know of that configuration: whom it goes on letting in."""
         ...
 
     def read(self, device: Device, running: str) -> FilterState: ...

@@ -50,6 +50,14 @@ _DISCARD = f"""{HEAD}
 [ -n "$1" ] && rm -rf "$state/candidate-$1"
 """
 
+#: In a push's folder: a load goes on where the session that began it is lost, and nothing may be undone under it.
+_SETTLED = """\
+tries=0
+while [ -s loader ] && kill -0 "$(cat loader)" 2>/dev/null && [ $tries -lt 1200 ]; do
+    tries=$((tries + 1)); sleep 0.1
+done
+"""
+
 _DISARM = """\
 if [ -d /run/systemd/system ]; then systemctl stop "remediate-$1.timer" || true
 else kill -- "-$(cat deadman.pid)" 2>/dev/null || true; fi
@@ -64,7 +72,8 @@ cd "$state/$1"
 cat /proc/sys/kernel/random/boot_id > boot
 cat > deadman.sh <<'DEADMAN'
 PATH=/usr/sbin:/sbin:/usr/local/sbin:$PATH; export PATH
-cd "$1" && mv armed reverting && sh undo.sh && mv reverting reverted
+cd "$1" && mv armed reverting || exit
+{_SETTLED}sh undo.sh && mv reverting reverted
 DEADMAN
 echo $(( $(date +%s) + $2 )) > deadline
 : > armed
@@ -79,13 +88,17 @@ else
         sleep 0.02
     done
 fi
-if ! sh load.sh; then
+echo $$ > loader
+if ! sh load.sh > load.log 2>&1; then  # a file: nobody may be left who reads
     mv armed refused
-    {_DISARM}    exit 5
+    {_DISARM}    cat load.log >&2
+    exit 5
 fi
+rm loader
 """
 
-#: One line a push: token, state, seconds left, whether the timer lives, seconds that the load kept a service down.
+#: One line a push: token, state, seconds left, whether the timer lives and whether the load goes on still, seconds for
+#: which that kept a service down.
 _PENDING = f"""{HEAD}
 now=$(date +%s); boot=$(cat /proc/sys/kernel/random/boot_id)
 for folder in "$state"/*/; do
@@ -96,8 +109,9 @@ for folder in "$state"/*/; do
     alive=no
     if [ -d /run/systemd/system ]; then systemctl is-active --quiet "remediate-$token.timer" && alive=yes
     else kill -0 "$(cat "$folder/deadman.pid")" 2>/dev/null && alive=yes; fi
+    busy=no; [ -s "$folder/loader" ] && kill -0 "$(cat "$folder/loader")" 2>/dev/null && busy=yes
     down=-; [ -s "$folder/down" ] && down=$(cat "$folder/down")
-    echo "$token $name $(( $(cat "$folder/deadline") - now )) $alive $down"
+    echo "$token $name $(( $(cat "$folder/deadline") - now )) $alive $busy $down"
 done
 """
 
@@ -110,7 +124,7 @@ mv armed confirmed 2>/dev/null || exit 4
 _REVERT = f"""{HEAD}
 cd "$state/$1" || exit 3
 mv armed reverting 2>/dev/null || mv confirmed reverting 2>/dev/null || exit 4
-{_DISARM}sh undo.sh && mv reverting reverted
+{_DISARM}{_SETTLED}sh undo.sh && mv reverting reverted
 """
 
 _FORGET = f"""{HEAD}
@@ -127,23 +141,22 @@ _STATES = {
     "reverted-before-boot": REVERTED,
     "refused-before-boot": REVERTED,
     "confirmed-before-boot": CONFIRMED,
+    # What is not confirmed is in no file that is read at boot, so a restart has taken it back.
+    "armed-before-boot": REVERTED,
+    "reverting-before-boot": REVERTED,
 }
-#: A restart has taken back what is loaded at boot only after its confirm.
-_FORGOTTEN_AT_BOOT = {"armed-before-boot": REVERTED, "reverting-before-boot": REVERTED}
 
 
 class DeadMan:
     """The pushes of one device, over its session.
 
-    ``loaded_at_boot``: whether a push that is not confirmed yet is in force again after a restart of the device, where
-    the timer does not run on. ``takes``: seconds that ``load.sh`` or ``undo.sh`` may need.
+    ``takes``: seconds that ``load.sh`` or ``undo.sh`` may need.
     """
 
-    def __init__(self, name: str, session: Session, *, loaded_at_boot: bool, takes: float) -> None:
+    def __init__(self, name: str, session: Session, *, takes: float) -> None:
         self._name = name
         self._session = session
         self._takes = takes
-        self._states = _STATES if loaded_at_boot else _STATES | _FORGOTTEN_AT_BOOT
 
     def run(self, script: str, *args: str, stdin: str = "") -> Completed:
         """Runs a script as root; the exit status is the caller's to judge."""
@@ -186,18 +199,18 @@ class DeadMan:
             )
 
     def pending(self) -> Pending | None:
-        for token, (push, _) in self._pushes().items():
+        for token, (push, _, _) in self._pushes().items():
             if push.name in (ARMED, STUCK):
                 return Pending(token=token, ours=True, seconds_left=push.seconds_left)
         return None
 
     def state_of(self, token: Token) -> PushState:
-        """A revert that is under way is waited for; armed without a living timer is stuck."""
+        """A load or a revert that is under way is waited for; armed without a living timer is stuck."""
         until = time.monotonic() + self._takes
         while True:
-            push, alive = self._pushes().get(token, (PushState(ABSENT), False))
-            if push.name != STUCK or time.monotonic() > until:
-                return push._replace(name=STUCK) if push.name == ARMED and not alive else push
+            push, alive, busy = self._pushes().get(token, (PushState(ABSENT), False, False))
+            if (push.name != STUCK and not busy) or time.monotonic() > until:
+                return push._replace(name=STUCK) if push.name == ARMED and (busy or not alive) else push
 
     def confirm(self, token: Token) -> None:
         self._decide(_CONFIRM, token, CONFIRMED)
@@ -208,12 +221,13 @@ class DeadMan:
     def forget(self, token: Token) -> None:
         self.must(_FORGET, "does not clean up", token)
 
-    def _pushes(self) -> dict[str, tuple[PushState, bool]]:
+    def _pushes(self) -> dict[str, tuple[PushState, bool, bool]]:
+        """With whether the timer lives, and whether the load goes on still."""
         pushes = {}
         for line in self.must(_PENDING, "does not tell what is pending").out.splitlines():
-            token, state, left, alive, down = line.split()
-            push = PushState(self._states.get(state, STUCK), float(left), None if down == "-" else float(down))
-            pushes[token] = push, alive == "yes"
+            token, state, left, alive, busy, down = line.split()
+            push = PushState(_STATES.get(state, STUCK), float(left), None if down == "-" else float(down))
+            pushes[token] = push, alive == "yes", busy == "yes"
         return pushes
 
     def _decide(self, script: str, token: Token, wanted: str) -> None:

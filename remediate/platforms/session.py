@@ -72,6 +72,10 @@ class Session:
                 banner_timeout=CONNECT_TIMEOUT,
             )
 
+    @property
+    def username(self) -> str:
+        return self._login.username
+
     def execute(self, script: str, *, stdin: str = "", timeout: float = 30, root: bool = False) -> Completed:
         """Run a shell script on its own channel: exit status and both outputs are told apart, nothing is echoed.
 

@@ -15,7 +15,7 @@ from remediate.errors import VantageError
 from remediate.model.observation import Observation, Question, Rung
 from remediate.model.site import ServiceKind
 from remediate.model.stream import Dial, DialFailed, Line
-from remediate.probes.found import Found
+from remediate.probes.found import STREAM_FAILURES, Found
 
 #: Imported only when such a service is asked.
 PROBES: dict[ServiceKind, str] = {
@@ -79,6 +79,25 @@ async def observe(dial: Dial, question: Question, deadline: float) -> Observatio
         stack=found.stack,
         detail=found.detail,
     )
+
+
+async def touch(dial: Dial, question: Question, deadline: float) -> Rung:
+    """Whether a port takes a connection, which is aborted at once: OPEN, or why not. Never a DICOM one (ValueError):
+    an archive would wait for an A-ASSOCIATE-RQ meanwhile, and serve nobody. ScopeError and cancellation pass.
+    """
+    if question.kind.is_dicom:
+        raise ValueError(f"a bare connection to {describe(question)}")
+    try:
+        async with dial(question, deadline) as line, line.connect() as stream:
+            if not stream.proven:
+                await stream.recv(1)
+            return Rung.OPEN
+    except DialFailed as error:
+        return error.rung
+    except VantageError:
+        return Rung.INCONCLUSIVE
+    except STREAM_FAILURES:  # before anything had proved that there is a connection
+        return Rung.INCONCLUSIVE
 
 
 def describe(question: Question) -> str:

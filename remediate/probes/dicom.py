@@ -101,7 +101,7 @@ class _Climb:
         calling, called = self.question.calling_ae_title, self.question.called_ae_title
         assert calling is not None and called is not None
         # At once: a connection without an A-ASSOCIATE-RQ makes some archives wait for it and serve nobody.
-        self.stream.write(ul.association_request(calling, called))
+        self.stream.write(ul.association_request(calling, called, echo_only=self.question.up_to is Rung.ECHO))
         try:
             await self._climb()
             return

@@ -6,7 +6,7 @@ them, and no further: no text that the peer chose is decoded, and no data set is
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -82,9 +82,9 @@ class Aborted(Exception):
 # -- what is sent -------------------------------------------------------------------------------------
 
 
-def _contexts() -> list[PresentationContext]:
+def _contexts(proposed: Iterable[tuple[UID, Role | None]]) -> list[PresentationContext]:
     contexts = []
-    for uid, role in PROPOSED:
+    for uid, role in proposed:
         # Every implementation must know Implicit VR Little Endian (PS3.5 10.1); nothing is ever stored.
         syntaxes: list[str | UID] = (
             [ImplicitVRLittleEndian, ExplicitVRLittleEndian] if role is Role.STORE else [ImplicitVRLittleEndian]
@@ -96,12 +96,12 @@ def _contexts() -> list[PresentationContext]:
 
 
 @lru_cache(maxsize=1024)
-def association_request(calling_ae_title: str, called_ae_title: str) -> bytes:
-    """PS3.8 9.3.2."""
+def association_request(calling_ae_title: str, called_ae_title: str, *, echo_only: bool = False) -> bytes:
+    """PS3.8 9.3.2. ``echo_only``: Verification alone is proposed, where no more will be asked."""
     request = A_ASSOCIATE()
     request.application_context_name = "1.2.840.10008.3.1.1.1"
     request.calling_ae_title, request.called_ae_title = calling_ae_title, called_ae_title
-    request.presentation_context_definition_list = _contexts()
+    request.presentation_context_definition_list = _contexts(PROPOSED[:1] if echo_only else PROPOSED)
     length, implementation, version = (
         MaximumLengthNotification(),
         ImplementationClassUIDNotification(),

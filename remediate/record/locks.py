@@ -14,10 +14,12 @@ import sqlalchemy as sa
 
 from remediate.errors import Locked
 from remediate.model.base import Value
-from remediate.record.schema import exclusive
+from remediate.record.schema import entry, exclusive
 from remediate.record.schema import lock as table
 
 PROC = Path("/proc")
+#: The kind of a change's last entry.
+LAST = "ended"
 
 
 class Life(Enum):
@@ -118,14 +120,22 @@ class Lock(Value):
 
 
 def acquire(connection: sa.Connection, resources: Sequence[str], change: str, at: str, takeover: bool) -> list[Lock]:
-    """All of them or none. A lock that this very process holds for the same change is given again as it is."""
+    """All of them or none. A lock that this very process holds for the same change is given again as it is.
+
+    What a change left behind that has ended, or that died before its first entry, is given to anybody: nothing of it
+    can be on a device, and nothing is there to be resumed.
+    """
     connection.execute(exclusive)
     rows = connection.execute(sa.select(table).where(table.c.resource.in_(resources))).all()
     fences = {row.resource: row.fence for row in rows}
     held = {row.resource: _lock(row) for row in rows if row.change is not None}
     me = Owner.this()
     mine = {name for name, one in held.items() if one.owner == me and one.change == change}
-    if refused := [one for name, one in held.items() if name not in mine and not (takeover and _yields(one, change))]:
+    if refused := [
+        one
+        for name, one in held.items()
+        if name not in mine and not (_left(connection, one) or (takeover and _yields(one, change)))
+    ]:
         raise _locked(refused, change)
     locks = []
     for name in resources:
@@ -139,6 +149,13 @@ def acquire(connection: sa.Connection, resources: Sequence[str], change: str, at
             connection.execute(sa.insert(table).values(row))
         locks.append(Lock.model_validate(row))
     return locks
+
+
+def _left(connection: sa.Connection, lock: Lock) -> bool:
+    """A crash between taking the locks and the first entry, or between the last one and freeing them."""
+    of_it = entry.c.change == lock.change
+    last = connection.execute(sa.select(entry.c.kind).where(of_it).order_by(entry.c.seq.desc()).limit(1)).scalar()
+    return last == LAST or (last is None and lock.dead)
 
 
 def _yields(lock: Lock, change: str) -> bool:

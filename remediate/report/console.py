@@ -18,13 +18,14 @@ class _Asked(ProgressColumn):
     def __init__(self) -> None:
         super().__init__()
         self.now = (0, 0)
+        self.what = "questions"
         self.text: Callable[[], str] | None = None
 
     def render(self, task: Task) -> Text:  # noqa: ARG002 -- rich's protocol
         if self.text is not None:
             return Text(self.text())
         done, questions = self.now
-        return Text(f"{done} of {questions} questions" if questions else "")
+        return Text(f"{done} of {questions} {self.what}" if questions else "")
 
 
 class Busy:
@@ -42,7 +43,11 @@ class Busy:
 
     def asked(self, done: int, questions: int) -> None:
         """Takes no lock and draws nothing: it is called on the loop that waits for answers."""
-        self._asked.now = (done, questions)
+        self._asked.what, self._asked.now = "questions", (done, questions)
+
+    def worked(self, done: int, devices: int) -> None:
+        """The same, for devices; any thread may call it."""
+        self._asked.what, self._asked.now = "devices", (done, devices)
 
     def following(self, text: Callable[[], str]) -> None:
         """In place of the questions; called whenever it is drawn."""
@@ -77,6 +82,14 @@ class ConsoleWatch:
         if detail:
             text.append(f": {detail}", style="not dim")
         self._console.print(text)
+
+    def device(self, name: str, what: str, done: int, devices: int, *, seconds: float, failed: str) -> None:
+        if self._busy is not None:
+            self._busy.worked(done, devices)
+        if failed:
+            self._console.print(Text(f"{name}: {what} failed after {seconds:.1f} s: {failed}", style="bold yellow"))
+        elif self._verbose:
+            self._console.print(Text(f"{name}: {what}, {seconds:.1f} s", style="dim"))
 
     def looked(self, wave: int, title: str, judgements: Iterable[Judgement]) -> None:
         judgements = tuple(judgements)

@@ -125,6 +125,7 @@ def _document(entries: Sequence[Entry], problems: tuple[str, ...], forced: bool)
         devices=devices,
         evidence=tuple(_evidence(waves)),
         not_asked={pacs: lines for wave in _waves(plan) for pacs, lines in wave.not_asked.items()},
+        leaves_open={name: text for wave in _waves(plan) for name, text in wave.leaves_open.items()},
         plan=plan,
         steps=tuple(
             schema.Journalled(
@@ -293,6 +294,8 @@ def _device(candidate: Candidate, wave: WaveStory, entries: Sequence[Entry]) -> 
         taken_back_at=moves.get("rolled back") if state == "taken back" else None,
         refused="refused" in own,
         found=states[-1][name] if states else None,
+        down_expected=candidate.down.total_seconds(),
+        down=own["pushed"].data.get("down") if "pushed" in own else None,
         base=candidate.base,
         candidate=candidate.text,
         inverse=candidate.inverse,

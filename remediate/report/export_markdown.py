@@ -28,6 +28,8 @@ def as_markdown(made: Document) -> str:
     for wave in made.waves:
         parts += _wave(made, wave)
     parts += ["## What was not asked", "", *_not_asked(made)]
+    parts += ["", "## What the controls do not give", ""]
+    parts += _list(story.limits(made)) or ["No control was applied."]
     parts += ["", "## When it was open to the outside", ""]
     parts += _list(story.interval(one) for one in made.exposure) or ["It was never seen open."]
     parts += ["", "## How near the evidence is", "", *_evidence(made)]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import queue
 import threading
 from collections.abc import Callable, Mapping
 
+from pydantic_core import to_json
 from rich.table import Table
 
 from remediate.inventory.targets import Target
@@ -20,36 +20,34 @@ CHUNK, FLUSH = 32 << 10, 0.2
 #: Chunks that may wait for a reader that is slow.
 BACKLOG = 8
 
-_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-
 
 def line(number: int, target: Target, finding: Finding) -> str:
     """Its fields are documented in docs/output.md."""
     seen = finding.observation
     assert seen is not None  # every target of a sweep that is told was asked
-    return _encode(
+    return to_json(
         {
             "line": number,
             "name": target.name,
-            "address": str(target.address),
+            "address": seen.question.pacs,
             "port": target.port,
             "kind": target.kind,
             "called_ae_title": seen.question.called_ae_title,
             "rung": seen.rung,
             "outcome": finding.outcome,
             "why": finding.why,
-            "asked_at": seen.asked_at.isoformat(),
+            "asked_at": seen.asked_at,
             "elapsed": round(seen.elapsed, 6),
             "reject": seen.reject,
             "status": seen.status,
             "negotiated": sorted(seen.negotiated),
             "surfaces": sorted(seen.surfaces),
-            "counts": seen.counts and seen.counts.model_dump(mode="json"),
-            "tls": seen.tls and seen.tls.model_dump(mode="json"),
-            "stack": seen.stack and seen.stack.model_dump(mode="json"),
+            "counts": seen.counts,
+            "tls": seen.tls,
+            "stack": seen.stack,
             "detail": seen.detail,
         }
-    )
+    ).decode()
 
 
 def counts(rungs: Mapping[Rung, int]) -> Table:

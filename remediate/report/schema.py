@@ -135,7 +135,8 @@ class WaveStory(Value):
 class DeviceStory(Value):
     """What one wave meant for one device.
 
-    ``refused``: the device refused the push; ``found``: what it said of the push after a crash.
+    ``refused``: the device refused the push; ``found``: what it said of the push after a crash. ``down_expected``,
+    ``down``: seconds for which the push was to keep its services from answering, and did.
     """
 
     wave: int
@@ -150,6 +151,8 @@ class DeviceStory(Value):
     taken_back_at: datetime | None
     refused: bool
     found: str | None
+    down_expected: float
+    down: float | None
     base: str
     candidate: str
     inverse: str
@@ -209,5 +212,6 @@ class Document(Value):
     devices: tuple[DeviceStory, ...]
     evidence: tuple[Evidence, ...]
     not_asked: dict[str, tuple[str, ...]]
+    leaves_open: dict[str, str]
     plan: Plan | None
     steps: tuple[Journalled, ...]

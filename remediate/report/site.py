@@ -84,7 +84,8 @@ def _root(vantage: Vantage) -> Tree:
 def _device(device: Device, login: Login | None) -> Text:
     text = Text().append(device.name, style="bold")
     at = f" at {login.host} port {login.port}" if login else ""
-    text.append(f" ({device.platform}{at}; guards {', '.join(device.guard.interface)})", style="dim")
+    tunnels = f"; VPN by {', '.join(device.guard.vpn)}" if device.guard.vpn else ""
+    text.append(f" ({device.platform}{at}; guards {', '.join(device.guard.interface)}{tunnels})", style="dim")
     return text
 
 

@@ -87,6 +87,11 @@ def facts(made: Document) -> list[str]:
     return lines
 
 
+def limits(made: Document) -> list[str]:
+    """What the controls do not give."""
+    return [f"{control}: {text}" for control, text in made.leaves_open.items()]
+
+
 def chain(made: Document) -> str:
     if made.chain.verified:
         return f"hash chain intact: {made.chain.entries} entries, head {made.chain.head}"
@@ -162,6 +167,9 @@ def _push(device: DeviceStory, one: WaveStory) -> Line:
         device.pushed_at,
         f"Pushed {sections} to {device.device} ({device.platform}), armed for {seconds(one.revert_in_seconds)}: "
         "not confirmed by then, the device takes it back by itself.",
+        (f"its services did not answer for {seconds(device.down)}; {seconds(device.down_expected)} were expected",)
+        if device.down is not None
+        else (),
     )
 
 
@@ -177,6 +185,8 @@ def _ends(one: WaveStory, devices: Sequence[DeviceStory]) -> Iterator[Line]:
                 yield Line(passage.at, "Nothing to change: nothing was pushed.")
             case "stopped":
                 yield Line(passage.at, "Stopped before anything was pushed.", _why(one))
+            case "held":
+                yield Line(passage.at, f"Held open{armed}, not confirmed: something was not known.")
             case "rolling back":
                 yield Line(passage.at, f"Began to take it back{armed}.", _why(one))
             case "rolled back" if one.restored:

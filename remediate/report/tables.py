@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remediate.model.base import span
-from remediate.model.change import Entry, Plan, State
+from remediate.model.change import Entry, OpenSessions, Plan, State
 from remediate.model.outcome import Outcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
@@ -205,6 +205,13 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         for candidate in wave.candidates:
             sections = ", ".join(s.name for s in candidate.sections)
             parts.append(Text(f"  changes {candidate.device} ({candidate.platform}): {sections}", style="yellow"))
+            if candidate.down:
+                parts.append(Text(f"    its services do not answer for about {span(candidate.down)} meanwhile"))
+            if candidate.price:  # a device whose services stop for a push stops them for a revert too
+                style = "bold red" if candidate.down else "yellow"
+                parts.append(Text(f"    if it is taken back: {candidate.price}", style=style))
+            parts += [Text(f"    {line}") for line in candidate.effect]
+            parts.append(_open_sessions(wave.open_sessions.get(candidate.device)))
             if diff:
                 parts.append(_diff(candidate.diff))
                 parts.append(Text("  taken back by:", style="dim"))
@@ -212,6 +219,7 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         parts += [
             Text(f"  {d}: {', '.join(names)} in place already", style="green") for d, names in wave.in_place.items()
         ]
+        parts += [Text(f"  not given by {name}: {text}", style="dim") for name, text in wave.leaves_open.items()]
         for pacs, lines in wave.not_asked.items():
             parts += [Text(f"  {pacs}: not asked: {line}", style="dim") for line in lines]
     parts += [Text(f"warning: {warning}", style="bold yellow") for warning in made.warnings]
@@ -221,6 +229,17 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
     changes = sum(len(wave.candidates) for wave in made.waves)
     parts.append(Text(f"plan {made.digest[:12]}: {changes} device changes in {len(made.waves)} waves", style="bold"))
     return Group(*parts)
+
+
+def _open_sessions(found: OpenSessions | None) -> Text:
+    if found is None:
+        return Text("    who is connected now was not asked", style="dim")
+    if found.cannot:
+        return Text(f"    whom it would cut off now is not known: {found.cannot}", style="yellow")
+    if not found.count:
+        return Text("    of the sessions that are open now it would cut none")
+    word = "session" if found.count == 1 else "sessions"
+    return Text(f"    CUTS {found.count} {word} open now: {'; '.join(found.peers)}", style="bold red")
 
 
 def _diff(diff: str) -> Text:
@@ -243,8 +262,15 @@ def outcome(done: Outcome) -> RenderableType:
             ", ".join(f"{j.verdict}" for j in wave.judgements) or "-",
         )
     waits = done.waits
+    open_still = {name: text for wave in done.waves for name, text in wave.leaves_open.items()}
     return Group(
         table,
+        *(
+            Text(f"{device}: its services did not answer for {seconds:.1f} s")
+            for wave in done.waves
+            for device, seconds in wave.down.items()
+        ),
+        *(Text(f"not given by {name}: {text}", style="dim") for name, text in open_still.items()),
         Text(
             f"{waits.total:.1f} s: {waits.deadlines:.1f} s for deadlines of silent ports, {waits.pacs:.1f} s for the "
             f"PACS, {waits.timer:.1f} s for revert timers, "

@@ -29,6 +29,8 @@ def told(made: Document, entries: Sequence[Entry]) -> RenderableType:
         parts += [
             _under(f"not asked of {pacs}: {text}", 2) for pacs in wave.pacs for text in made.not_asked.get(pacs, ())
         ]
+    if made.leaves_open:
+        parts += [Text(), Text("What is not given", style="bold"), *(_under(text, 2) for text in story.limits(made))]
     if made.exposure:
         parts += [Text(), Text("Exposure", style="bold"), *(_under(story.interval(one), 2) for one in made.exposure)]
     return Group(*parts, tables.entries(entries))

@@ -1,7 +1,8 @@
 """Rule lists: the guard's entries, first-match simulation, and the proof that a list does what was meant. Pure."""
 
+from remediate.rules.effect import effect
 from remediate.rules.guard import entries
 from remediate.rules.proof import prove
 from remediate.rules.simulate import Packet, first_match
 
-__all__ = ["Packet", "entries", "first_match", "prove"]
+__all__ = ["Packet", "effect", "entries", "first_match", "prove"]

@@ -13,7 +13,7 @@ def entries(intent: Intent) -> tuple[Rule, ...]:
     """Permits first, then the denial; for each both ways, since a flow that is open at the push has two halves.
 
     The way out is matched by the PACS's source port. What the PACS opens itself leaves from a port on which it
-    does not listen, so it is not touched.
+    does not listen, so it is not touched. Who is only observed is noted on the way in.
     """
     permits: list[Rule] = []
     denials: list[Rule] = []
@@ -30,7 +30,9 @@ def entries(intent: Intent) -> tuple[Rule, ...]:
                 permits += _both_ways(Action.PERMIT, by, (permit.source,), addresses, ports, note)
         if interfaces:  # of a rule, none would mean all there are
             note = f"{intent.section}: everybody else"
-            denials += _both_ways(Action.DENY, interfaces, (), addresses, doors[0].seen, note)
+            action = Action.OBSERVE if intent.observe else Action.DENY
+            both = _both_ways(action, interfaces, (), addresses, doors[0].seen, note)
+            denials += both[:1] if intent.observe else both
     return (*permits, *denials)
 
 

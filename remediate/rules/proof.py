@@ -39,10 +39,11 @@ def wanted(intent: Intent, packet: Packet) -> Action | None:
     A packet may belong to both directions, where a permitted network holds the PACS itself: one permit is enough.
     """
     said: Action | None = None
-    for interface, client, pacs, port in (
+    ways = (
         (packet.ingress, packet.source, packet.destination, packet.destination_port),
         (packet.egress, packet.destination, packet.source, packet.source_port),
-    ):
+    )
+    for number, (interface, client, pacs, port) in enumerate(ways):
         for door in intent.doors:
             if not intent.counts_on(interface, door) or pacs != door.address or port not in door.seen:
                 continue
@@ -55,7 +56,10 @@ def wanted(intent: Intent, packet: Packet) -> Action | None:
             )
             if served:
                 return Action.PERMIT
-            said = Action.DENY
+            if not intent.observe:
+                said = Action.DENY
+            elif number == 0:
+                said = Action.OBSERVE
     return said
 
 

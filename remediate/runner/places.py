@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
+#: Turns of the loop that a task may need although all that it waits for comes at once.
+_TURNS = 8
+
 
 class Places:
     """``most`` at a time. With ``patience``, in seconds, one that has not ended by then gives its place to another, up
-    to ``in_all``; but not while the loop itself is late: then they may have ended long ago, and more of them would
-    only make it later.
+    to ``in_all``. Where the loop itself is late, patience is as much longer: what one is waiting for may have come, and
+    more of them would only make it later.
     """
 
     def __init__(self, most: int, patience: float | None, in_all: int) -> None:
@@ -50,11 +53,11 @@ class Places:
     def _look(self, loop: asyncio.AbstractEventLoop, due: float, patience: float, more: Callable[[], None]) -> None:
         self._timer = None
         now = loop.time()
-        if now - due < patience / 4:
-            old = [one for one, since in self._soon.items() if since + patience <= now]
-            for one in old:
-                del self._soon[one]
-            self._waiting.update(old)
+        began_before = now - max(patience, _TURNS * (now - due))
+        old = [one for one, since in self._soon.items() if since <= began_before]
+        for one in old:
+            del self._soon[one]
+        self._waiting.update(old)
         more()
         if self._soon and self._timer is None:
             self._look_later(loop, patience, more)

@@ -53,6 +53,11 @@ class _ChannelStream(PeerStream):
 
 
 async def open_place(vantage: Vantage) -> SshPlace:
+    return SshPlace(vantage.name, *await connect(vantage))
+
+
+async def connect(vantage: Vantage) -> tuple[asyncssh.SSHClientConnection, _Client]:
+    """Raises VantageError."""
     via = vantage.via
     assert isinstance(via, SshVia)
     where = f"{vantage.name} ({via.host} port {via.port})"
@@ -60,7 +65,7 @@ async def open_place(vantage: Vantage) -> SshPlace:
         known_hosts = asyncssh.read_known_hosts(via.known_hosts)
     except (OSError, ValueError) as error:
         raise VantageError(
-            f"the known_hosts file {via.known_hosts} cannot be read: {_reason(error)}",
+            f"the known_hosts file {via.known_hosts} cannot be read: {reason(error)}",
             where=where,
             next="correct it, or let it be made: remediate inventory trust",
         ) from error
@@ -68,7 +73,7 @@ async def open_place(vantage: Vantage) -> SshPlace:
         _ = via.key and asyncssh.read_private_key(via.key)
     except (OSError, ValueError) as error:
         raise VantageError(
-            f"the private key {via.key} cannot be read: {_reason(error)}",
+            f"the private key {via.key} cannot be read: {reason(error)}",
             where=where,
             next="correct ssh.key in the inventory; one with a passphrase cannot be used here",
         ) from error
@@ -103,10 +108,10 @@ async def open_place(vantage: Vantage) -> SshPlace:
         ) from error
     except (OSError, ValueError, asyncssh.Error) as error:
         raise VantageError(
-            f"no SSH session: {_reason(error)}", where=where, next=f"try: ssh -p {via.port} {via.user}@{via.host}"
+            f"no SSH session: {reason(error)}", where=where, next=f"try: ssh -p {via.port} {via.user}@{via.host}"
         ) from error
     assert isinstance(client, _Client)
-    return SshPlace(vantage.name, connection, client)
+    return connection, client
 
 
 class SshPlace:
@@ -171,7 +176,7 @@ def _meaning(error: Exception) -> DialFailed:
     return DialFailed(Rung.INCONCLUSIVE, "the SSH server could not be asked")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """Without asyncio's own way to print an address."""
     number = error.errno if isinstance(error, OSError) else None
     # A resolver's numbers are below zero.

@@ -100,6 +100,8 @@ async def secure(peer: PeerStream, context: Context, address: IPAddress) -> TlsS
 class TlsStream:
     """A model Stream over another one, whose byte cap and deadline are its own."""
 
+    proven = True  # it shakes hands before anybody reads from it
+
     def __init__(self, peer: PeerStream, context: Context, address: IPAddress) -> None:
         self._peer = peer
         self._context = context

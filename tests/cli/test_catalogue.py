@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import pytest
 import typer.main
 
-from remediate import inventory
+from remediate import inventory, playbook
 from remediate.cli.app import app
 from remediate.model.change import Plan
 from remediate.record import Record, schema
@@ -75,8 +75,9 @@ def recorded(**data: object) -> Make:
 
 
 def a_plan(user: User) -> dict[str, object]:
-    digest = inventory.load(user.folder / "inventory").digest
-    plan = Plan(tool="0", playbook="/book.yaml", inventory="/nowhere/inventory", inputs={"inventory": digest}, waves=())
+    book = user.folder / "book.yaml"
+    inputs = {"inventory": inventory.load(user.folder / "inventory").digest, "playbook": playbook.load(book).digest}
+    plan = Plan(tool="0", playbook=str(book), inventory="/nowhere/inventory", inputs=inputs, waves=())
     return dict(plan.model_dump(mode="json"))
 
 
@@ -108,6 +109,10 @@ def approved_otherwise(user: User) -> None:
     to_be_approved(user, plan_sha256="0" * 64, principal=None, signature="", at="2026-01-02T12:00:00Z")
 
 
+def kept_otherwise(user: User) -> None:
+    user.write("kept.txt", f"something else, {SECRET}\n")
+
+
 def two_mistakes(user: User) -> None:
     user.change("inventory/hosts.yaml", "104", "0")
     user.change("inventory/hosts.yaml", "ORTHANC", "''")
@@ -120,6 +125,23 @@ def no_programs(user: User) -> None:
 def unset(user: User) -> None:
     user.patch.delenv("FW_PASSWORD", raising=False)
     user.change("inventory/hosts.yaml", SECRET, "env:FW_PASSWORD")
+
+
+CONFIG = "    config: {file: /etc/orthanc.json, restart: systemctl restart orthanc}\n"
+
+
+def titles(config: str, old: str = "", new: str = "", platform: str = "orthanc") -> Make:
+    """The playbook applies ae_title; the archive has a login, that platform and that ``config``."""
+
+    def make(user: User) -> None:
+        book("apply: acl", "apply: ae_title")(user)
+        login = f"  hostname: 127.0.0.1\n  port: 9\n  username: root\n  password: {SECRET}\n  platform: {platform}\n"
+        hosts("pacs-north:\n", "pacs-north:\n" + login)(user)
+        hosts("    protected_by: [fw-north]\n", "    protected_by: [fw-north]\n" + config)(user)
+        if old:
+            hosts(old, new)(user)
+
+    return make
 
 
 INVENTORY = "inventory check -i inventory"
@@ -151,7 +173,7 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a wrong address", hosts("127.0.0.20", "127.0.0.256"), INVENTORY, "found '127.0.0.256'; allowed: an IPv4 or IPv6 address"),
     ("a wrong port", hosts("port: 104", "port: 70000"), INVENTORY, "services[0].port: found 70000; allowed: a port, 1 to 65535"),
     ("an AE title that is too long", hosts("ORTHANC", "ORTHANC_IS_TOO_LONG"), INVENTORY, "ae_title: found 'ORTHANC_IS_TOO_LONG'; allowed: 1 to 16 printable ASCII characters"),
-    ("an unknown platform", hosts("linux_nftables", "linux_nftable"), INVENTORY, "platform: found 'linux_nftable'; allowed: cisco_ios, linux_nftables; did you mean linux_nftables?"),
+    ("an unknown platform", hosts("linux_nftables", "linux_nftable"), INVENTORY, "platform: found 'linux_nftable'; allowed: cisco_ios, dcmqrscp, linux_nftables, orthanc; did you mean linux_nftables?"),
     ("an unknown device", hosts("[fw-north]", "[fw-nroth]"), INVENTORY, "protected_by[0]: no device is called fw-nroth; there are: fw-north; did you mean fw-north?"),
     ("an unknown peer", hosts("peer: ct-1", "peer: ct-2"), INVENTORY, "data.peer: no peer of any PACS is called ct-2; there are: ct-1; did you mean ct-1?"),
     ("a client certificate that is missing", hosts("peer: ct-1", "peer: ct-1, client_certificate: {certificate: ct-1.pem}"), INVENTORY, "data.client_certificate: the file '…inventory/ct-1.pem' cannot be read: No such file or directory"),
@@ -173,7 +195,7 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a playbook's syntax", book("[internet, clinic]", "[internet, clinic"), PLAN, "error: book.yaml: the playbook has one problem\n  - book.yaml:…: is not YAML: …\n  next: mend that; nothing was asked or changed"),
     ("a playbook's key twice", book("  hosts: pacs", "  hosts: pacs\n  hosts: all"), PLAN, "book.yaml:3: play 1: the key hosts stands twice, first on line 2"),
     ("an inventory as playbook", nothing, "plan inventory/hosts.yaml -i inventory", "hosts.yaml:1: found a mapping; allowed: a list of plays"),
-    ("an unknown control", book("apply: acl", "apply: alc"), RUN, "task 1: apply: no control is called alc; there are: acl; did you mean acl?"),
+    ("an unknown control", book("apply: acl", "apply: alc"), RUN, "task 1: apply: no control is called alc; there are: acl, ae_title, vpn_only; did you mean acl?"),
     ("an unknown vantage", book("clinic]", "clinik]"), RUN, "task 2: verify.from[1]: no vantage is called clinik; there are: clinic, internet; did you mean clinic?"),
     ("an unknown vantage in verify", book("clinic]", "clinik]"), "verify book.yaml -i inventory", "no vantage is called clinik"),
     ("apply and verify in one task", book("apply: acl", "apply: acl\n      verify: {from: [clinic]}"), PLAN, "task 1: found both; allowed: exactly one of apply and verify"),
@@ -181,6 +203,14 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a misspelt revert_in", book("revert_in", "revertin"), PLAN, "vars.revertin: unknown variable; did you mean revert_in?"),
     ("a percentage as text", book("  vars", "  max_fail_percentage: 10%\n  vars"), PLAN, "max_fail_percentage: found '10%'; allowed: a number from 0 to 100, without %"),
     ("a wave of nobody", book("  vars", "  serial: 0\n  vars"), PLAN, "serial: found 0; allowed: a number of hosts (1 or more)"),
+    ("AE titles where the archive is not told how", book("acl", "ae_title"), PLAN, "error: pacs-north: ae_title configures pacs-north itself, and the inventory does not say how\n  next: give it a platform that can, config: {file: …, restart: …} and a login, or leave it out"),
+    ("AE titles on Horos", titles("", platform="horos"), PLAN, "error: pacs-north: horos cannot filter by AE title: its check of the calling AE title is commented out in its source\n  next: close it with acl or vpn_only, and leave it out of this play"),
+    ("AE titles for a network", titles(CONFIG, "address: 127.0.0.10,", "network: 127.0.0.0/28,"), PLAN, "error: pacs-north, peer ct-1: the network 127.0.0.0/28 cannot be said in an AE-title filter: it takes single addresses\n  next: list its stations as peers of their own, or leave this control out"),
+    ("AE titles, one of them not known", titles(CONFIG, " ae_title: CLINICMOD,", " via: vpn,"), PLAN, "error: pacs-north, peer ct-1: its AE title is not known\n  next: give it an ae_title in the inventory"),
+    ("a config on a platform that has none", titles(CONFIG, platform="horos"), PLAN, "data.config: the platform horos cannot be configured; allowed: cisco_ios, dcmqrscp, linux_nftables, orthanc, or no config"),
+    ("a config without a restart", titles("    config: {file: /etc/orthanc.json}\n"), PLAN, "data.config: restart is missing"),
+    ("a config by a relative path", titles(CONFIG.replace("/etc", "etc")), PLAN, "data.config.file: found 'etc/orthanc.json'; allowed: an absolute path on that host"),
+    ("a restart of two lines", titles(CONFIG.replace("systemctl restart orthanc", '"a\\nb"')), PLAN, "data.config.restart: has a line break or another control character; allowed: a string"),
     ("hosts that are nobody", book("hosts: pacs", "hosts: pacs-nroth"), PLAN, "error: hosts: no host or group is called pacs-nroth; did you mean pacs-north?\n  next: remediate inventory show"),
     ("hosts that fit nobody", book("hosts: pacs", "hosts: south-*"), PLAN, "error: hosts: south-* fits no host and no group\n  next: "),
     ("hosts that are a vantage", book("hosts: pacs", "hosts: clinic"), PLAN, "error: hosts: clinic is a vantage, not a PACS\n  next: "),
@@ -209,6 +239,12 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a plan that is to be approved", to_be_approved, "run plan.json -i inventory", "error: the plan needs a second person's approval, and there is none\n  next: "),
     ("a plan that was approved otherwise", approved_otherwise, "run plan.json -i inventory", f"error: the approval is for another plan\n  approved: {'0' * 64}\n  this one: …\n  next: the plan was changed after it was approved: see by whom, and have this one approved"),
     ("an approval that is none", lambda user: to_be_approved(user, x=1), "run plan.json -i inventory", "error: plan.json.approval: this is not an approval\n  next: remediate approve PLAN --key KEY, by somebody else than you"),
+    ("an approved plan to which something is added", to_be_approved, "run plan.json -i inventory --accept 127.0.0.66", "error: plan.json: what was approved is run as it was approved: --accept cannot change it\n  next: give it to `remediate plan`, and have that approved"),
+    ("accepted by no address", nothing, f"{RUN} --accept ct-1", "error: --accept: 'ct-1' does not appear to be an IPv4 or IPv6 address\n  next: give the address of a peer that may be cut off"),
+    ("an address to accept in a play that is none", book("tasks:", "accept: [127.0.0.66, ct-1]\n  tasks:"), RUN, "book.yaml:4: play 1: accept[1]: found 'ct-1'; allowed: …"),
+    ("peers of an archive that is not there", nothing, "peers pacs-nort -i inventory", "error: no archive is called 'pacs-nort'\n  next: there are: pacs-north"),
+    ("a look-back that is not there", nothing, "peers pacs-north -i inventory --from none.csv", "error: --from none.csv: it cannot be read: No such file or directory\n  next: give a file of records"),
+    ("a look-back that is something else", kept_otherwise, "peers pacs-north -i inventory --from kept.txt", "error: --from kept.txt: it is not known what this is\n  next: give flow records (CSV with a header, …"),
     ("an emergency without a reason", nothing, f"{RUN} --emergency=", "error: --emergency needs a reason\n  next: say why nobody could be asked: it goes into the record"),
     ("a key that is not there", to_be_approved, "approve plan.json --key nowhere", "error: --key nowhere: there is no such key\n  next: name a private key, or the .pub of one in ssh-agent"),
     ("a person without a key", to_be_approved, "approve plan.json --as alice", "error: --as says whose key it is, and there is none\n  next: give --key KEY, or REMEDIATE_KEY"),
@@ -303,7 +339,9 @@ def test_there_are_many_of_them_and_each_is_said_in_its_own_words() -> None:
 @pytest.mark.parametrize("inputs", [{"inventory": "0" * 64}, {}], ids=["another", "unknown"])
 def test_a_plan_of_another_inventory_is_not_run(user: User, inputs: dict[str, str]) -> None:
     """Not a mistake in what was typed: something changed since."""
-    user.write("plan.json", json.dumps(a_plan(user) | {"inputs": inputs}))
+    made = a_plan(user)
+    given = {"playbook": playbook.load(user.folder / "book.yaml").digest} | inputs
+    user.write("plan.json", json.dumps(made | {"inputs": given}))
     before = user.files()
     said = user.types("run", "plan.json", "-i", "inventory")
     check_message(said, 3)
@@ -321,7 +359,7 @@ def test_no_demo_here(user: User) -> None:
     said = user.types("demo")
     assert (said.status, said.network) == (2, [])
     assert said.err == (
-        "error: no free addresses on loopback for the demo\n  next: end what listens on 127.0.0.0/8, port 11112\n"
+        "error: no free addresses and ports on loopback for the demo\n  next: see what listens here, and end what you do not need: ss -ltn\n"
     )
     assert user.files() == before
 

@@ -122,6 +122,12 @@ def wrong_password(at: AtSite) -> None:
     at.change("username: admin", f"username: admin\n  password: {SECRET}")
 
 
+def vpn_only(at: AtSite, vpn: str = "") -> None:
+    at.user.write("book.yaml", (at.user.folder / "book.yaml").read_text().replace("apply: acl", "apply: vpn_only"))
+    if vpn:
+        at.change("interface: GigabitEthernet0/0", f"interface: GigabitEthernet0/0\n      vpn: {vpn}")
+
+
 def nothing(_: AtSite) -> None:
     pass
 
@@ -145,6 +151,9 @@ MISTAKES: list[tuple[str, Callable[[AtSite], object], str, int, str]] = [
     ("a host key that has changed", ssh(known_hosts="../changed"), PLAN, 3, "error: edge-router: the SSH host key of …has changed: expected SHA256:…, got SHA256:…\n  next: find out why before anything else; "),
     # -- what a device cannot do
     ("a guard where there is no interface", lambda at: at.change("GigabitEthernet0/0", "GigabitEthernet9/9"), PLAN, 2, "error: edge-router: the device cannot take a safe change:\n  - no interface GigabitEthernet9/9 here (guard.interface): it has GigabitEthernet0/0, GigabitEthernet0/1, GigabitEthernet0/2\n  next: mend that on the device or in the inventory, then plan again"),
+    ("vpn_only where no VPN comes in", vpn_only, PLAN, 2, "error: edge-router: the inventory does not say by which interface the VPN comes in, so archive would be shut for everybody outside\n  next: name the tunnel interfaces: guard: {interface: ..., vpn: ...}; or use acl"),
+    ("vpn_only where nobody comes by it", lambda at: vpn_only(at, "GigabitEthernet0/1"), PLAN, 2, "error: archive: none of its peers comes through a VPN to a service of its own\n  next: give those that do `via: vpn` in access.peers; or use acl"),
+    ("a VPN's interface that is not there", lambda at: at.change("interface: GigabitEthernet0/0", "interface: GigabitEthernet0/0\n      vpn: Tunnel7"), PLAN, 2, "error: edge-router: the device cannot take a safe change:\n  - no interface Tunnel7 here (guard.vpn): it has GigabitEthernet0/0, …"),
     ("a revert_in that is too short", nothing, f"{PLAN} -e revert_in=30s", 2, "error: edge-router: cisco_ios cannot wait 30 s: its revert timer takes 60 to 7200 s in steps of 60 s\n  next: change revert_in"),
     ("a revert_in that is too long", nothing, f"{PLAN} -e revert_in=3h", 2, "error: edge-router: cisco_ios cannot wait 10800 s: "),
     ("a revert_in between two steps", nothing, f"{PLAN} -e revert_in=90s", 2, "error: edge-router: cisco_ios cannot wait 90 s: "),

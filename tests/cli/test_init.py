@@ -14,7 +14,8 @@ from remediate.cli import main
 from remediate.controls import CONTROLS
 from remediate.errors import InventoryError
 from remediate.inventory import load, starter
-from remediate.platforms import PLATFORMS
+from remediate.model.rule import CallerIntent, Intent
+from remediate.platforms import PLATFORMS, platform
 
 FILES = {
     ".gitignore",
@@ -22,7 +23,11 @@ FILES = {
     "inventory/groups.yaml",
     "inventory/defaults.yaml",
     "playbooks/close_dicom_exposure.yaml",
-    *(f"templates/{platform}/acl.j2" for platform in PLATFORMS),
+    "playbooks/restrict_ae_titles.yaml",
+    "playbooks/vpn_only.yaml",
+    *(f"templates/{name}/acl.j2" for name in PLATFORMS if platform(name).intents is Intent),
+    *(f"templates/{name}/vpn_only.j2" for name in PLATFORMS if platform(name).intents is Intent),
+    *(f"templates/{name}/ae_title.j2" for name in PLATFORMS if platform(name).intents is CallerIntent),
 }
 #: By what the message asks for, an answer.
 ANSWERS = {
@@ -136,9 +141,11 @@ def test_what_is_commented_out_is_right_too(tmp_path: Path) -> None:
 
 def test_the_templates_are_the_ones_that_are_used_without(tmp_path: Path) -> None:
     starter.write(tmp_path)
-    for platform in PLATFORMS:
-        own = render.Renderer(tmp_path / "templates").digest(platform, "acl")
-        assert own == render.Renderer().digest(platform, "acl")
+    for one in PLATFORMS:
+        names = [f"{one}/{file.name}" for file in (tmp_path / "templates" / one).glob("*.j2")]
+        assert names
+        for name in names:
+            assert render.Renderer(tmp_path / "templates").source(name) == render.Renderer().source(name) is not None
 
 
 def test_into_a_folder_that_holds_something_else(tmp_path: Path) -> None:

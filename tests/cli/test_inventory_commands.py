@@ -38,7 +38,7 @@ fw-1:
   password: never-shown-1
   platform: cisco_ios
   groups: [firewalls]
-  data: {guard: {interface: wan}}
+  data: {guard: {interface: wan, vpn: [tun0, wg0]}}
   connection_options: {netmiko: {password: never-shown-2, extras: {secret: never-shown-3}}}
 here: {groups: [vantages], data: {zone: inside, via: {local: {source: 10.0.8.1}}}}
 internet: {groups: [vantages], data: {zone: outside, via: {ssh: probe@vps.example:2222}, canaries: [{address: 203.0.113.9, port: 443}]}}
@@ -47,7 +47,7 @@ clinic: {groups: [vantages], data: {zone: inside, peer: ct-1, via: {ssh: probe@1
 TREE = """\
 what may pass, as the inventory says; what does pass is seen by: remediate verify
 internet (outside; over SSH, probe@vps.example port 2222)
-├── fw-1 (cisco_ios at 10.0.1.1 port 22; guards wan)
+├── fw-1 (cisco_ios at 10.0.1.1 port 22; guards wan; VPN by tun0, wg0)
 │   └── pacs-1 (203.0.113.1: dicom 104, web 80; 2001:db8::1: dicom 11112, web 80)
 │       ├── may pass: ct-1 from 10.0.9.1 to port 104 (store, retrieve; listens on port 4242)
 │       └── nobody else may pass

@@ -62,6 +62,12 @@ class User:
         self.running.append(process)
         return process
 
+    def end(self) -> None:
+        for process in self.running:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()
+
     def do(self, *args: str) -> Done:
         process = self.start(*args)
         out, err = process.communicate(timeout=300)
@@ -122,10 +128,7 @@ def verify(site: LabSite) -> looking.Look:
 def user(fresh_site: LabSite, tmp_path: Path) -> Iterator[User]:
     made = User(fresh_site, tmp_path)
     yield made
-    for process in made.running:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.communicate()
+    made.end()
 
 
 def forms(secret: str) -> list[bytes]:

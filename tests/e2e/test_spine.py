@@ -120,7 +120,7 @@ def test_the_whole_loop(user: User, tmp_path: Path) -> None:
     with Outsider(site, tmp_path) as outsider:
         wait_for(lambda: len(outsider.lines()) > 2)
         assert set(outsider.lines()) - {"silence"}
-        done = user.do(*user.run())
+        done = user.do(*user.run("--accept", str(site.layout.internet)))
         assert done.status == 0, done.err
         assert [wave["state"] for wave in done.json["waves"]] == ["confirmed"]
         # an association that was open before passes no byte any more

@@ -38,7 +38,7 @@ pacs-north:
         - {name: readers, network: 10.99.0.0/24, via: vpn, roles: [query, web]}
       destinations:
         - {name: teleradiology, address: 192.0.2.40, port: 104}
-fw-north: {hostname: 10.99.99.2, platform: linux_nftables, groups: [firewalls, north], data: {guard: {interface: wan}, management: [local]}}
+fw-north: {hostname: 10.99.99.2, platform: linux_nftables, groups: [firewalls, north], data: {guard: {interface: wan, vpn: tun0}, management: [local]}}
 internet: {groups: [vantages], data: {zone: outside, via: {ssh: probe@vps.example}, canaries: [{address: 203.0.113.1, port: 443}]}}
 clinic:   {groups: [vantages], data: {zone: inside, peer: ct-1, via: {ssh: probe@10.20.0.10}}}
 """  # noqa: E501 - as the design writes it
@@ -77,6 +77,7 @@ def test_the_inventory_of_the_design(site_folder: Path) -> None:
     ]
     device, login = site.devices["fw-north"], site.logins["fw-north"]
     assert (device.platform, device.guard.interface, device.management) == ("linux_nftables", ("wan",), ("local",))
+    assert device.guard.vpn == ("tun0",)
     assert (login.host, login.port, login.username, login.password) == ("10.99.99.2", 22, getpass.getuser(), None)
     assert login.known_hosts == str(Path.home() / ".ssh" / "known_hosts")
     assert site.vantages["internet"].via == SshVia(host="vps.example", user="probe", known_hosts=login.known_hosts)
@@ -276,6 +277,9 @@ def many(tmp_path: Path) -> Loaded:
         ("s*", None, "south south-2"),
         ("all", "all", "north south south-2 east"),
         (" pacs-east , ", None, "east"),
+        ("pacs:&far", None, "south south-2 east"),
+        ("pacs,&far,!pacs-south", None, "south-2 east"),
+        ("&far:&south", "pacs-*", "south south-2"),
     ],
 )
 def test_selection(many: Loaded, hosts: str, limit: str | None, expected: str) -> None:
@@ -295,7 +299,8 @@ def test_selection(many: Loaded, hosts: str, limit: str | None, expected: str) -
         ("x?", None, "x? fits no host and no group"),
         ("fw-north", None, "fw-north is a device, not a PACS"),
         ("clinic", None, "clinic is a vantage, not a PACS"),
-        ("north:&pacs", None, "no host or group is called &pacs"),
+        ("north:&soth", None, "no host or group is called soth; did you mean south?"),
+        ("north:&south", None, "no PACS is selected by hosts: north:&south"),
         ("pacs,!", None, "no host or group is called "),
         ("", None, "the pattern is empty"),
         ("pacs", " , ", "--limit: the pattern is empty"),

@@ -27,7 +27,7 @@ from remediate.errors import (
 from remediate.model.change import Candidate, Section, Token
 from remediate.model.rule import Intent
 from remediate.model.site import Device, Guard, Login
-from remediate.platforms import ABSENT, ARMED, CONFIRMED, REVERTED, STUCK, cisco_ios
+from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, cisco_ios
 from remediate.platforms.cisco_ios.driver import CiscoIos
 from remediate.platforms.session import Reply
 from remediate.render import Renderer
@@ -127,6 +127,31 @@ def test_a_push_is_armed_confirmed_and_saved(start: Start) -> None:
     assert "deny   tcp any host 203.0.113.20 eq 11112" in startup
 
 
+def test_what_a_preflight_has_read_counts_once_and_only_at_once(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    router = start()
+    driver = router.connect()
+    typed: list[str] = []
+    say = driver._session.say
+
+    def noted(line: str, **options: Any) -> Reply:
+        typed.append(line)
+        return say(line, **options)
+
+    monkeypatch.setattr(driver._session, "say", noted)
+    monkeypatch.setattr("remediate.platforms.cisco_ios.driver._FRESH", 60.0)
+    assert driver.preflight() == ()
+    before = driver.running_config()
+    assert typed.count("show running-config") == 1
+    configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
+    theirs = driver.running_config()
+    assert "theirs, meanwhile" not in before
+    assert "theirs, meanwhile" in theirs
+    driver.preflight()
+    configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, later")
+    monkeypatch.setattr("remediate.platforms.cisco_ios.driver._FRESH", 0.0)
+    assert "theirs, later" in driver.running_config()
+
+
 def test_the_shortest_timer_warns_while_the_lines_are_typed(start: Start) -> None:
     driver = start().connect()
     driver.load_merge_candidate(made(driver, edge_intent()))
@@ -184,8 +209,9 @@ def test_reverted_now(start: Start) -> None:
     router = start()
     driver = router.connect()
     before = driver.running_config()
-    pushed(driver, made(driver, edge_intent()))
-    router.connect().rollback(TOKEN)
+    candidate = made(driver, edge_intent())
+    pushed(driver, candidate)
+    router.connect().rollback(TOKEN, candidate)
     assert driver.state_of(TOKEN).name == REVERTED
     assert driver.pending() is None
     assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
@@ -195,16 +221,45 @@ def test_a_confirmed_change_is_taken_back_by_its_inverse(start: Start) -> None:
     router = start()
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
-    pushed(driver, made(driver, edge_intent()))
+    candidate = made(driver, edge_intent())
+    pushed(driver, candidate)
     driver.confirm_commit(TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
-    with pytest.raises(NeedsHands, match="does not know its inverse"):
-        router.connect().rollback(TOKEN)
-    driver.rollback(TOKEN)
-    assert driver.state_of(TOKEN).name == REVERTED
+    other = router.connect()
+    other.rollback(TOKEN, candidate)
+    assert other.state_of(TOKEN).name == driver.state_of(TOKEN).name == REVERTED
     after = SPEC.read(EDGE, driver.running_config())
     assert after.sections == {}
     assert after.foreign == before.foreign.replace("description clinic", "description theirs, meanwhile")
+
+
+@pytest.mark.parametrize(
+    "line", ["configure terminal revert timer 5", "no ip access-list", "remark remediate push", "eq 8042"]
+)
+def test_a_session_that_is_lost_while_a_confirmed_change_is_taken_back(start: Start, line: str) -> None:
+    """The device takes the half of the inverse back, and then the rest of us begins anew."""
+    router = start("--minute", "4")
+    driver = router.connect()
+    before = SPEC.read(EDGE, driver.running_config())
+    candidate = made(driver, edge_intent())
+    driver.load_merge_candidate(candidate)
+    driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=7), message="")
+    driver.confirm_commit(TOKEN)
+    lose_after(driver, line)
+    with pytest.raises(DeviceUnreachable):
+        driver.rollback(TOKEN, candidate)
+    other = router.connect()
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            other.rollback(TOKEN, candidate)
+            break
+        except PendingChange as error:
+            assert 0 <= error.seconds_left <= 300
+    assert other.state_of(TOKEN).name == REVERTED
+    assert other.pending() is None
+    after = SPEC.read(EDGE, other.running_config())
+    assert (after.sections, after.foreign) == (before.sections, before.foreign)
 
 
 def test_a_refused_line_leaves_nothing_behind(start: Start) -> None:
@@ -246,6 +301,7 @@ def test_somebody_elses_timer_is_left_alone(start: Start) -> None:
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     with pytest.raises(DeviceError):
         driver.confirm_commit(TOKEN)
+    assert driver.state_of(TOKEN).name == ABSENT
     assert "Timer value: 7 min" in colleague.send_command("show archive config rollback timer")
 
 
@@ -353,6 +409,44 @@ def test_a_hanging_session_is_ended_from_another_thread(start: Start) -> None:
         with pytest.raises(DeviceUnreachable):
             hanging.result(10)
     assert time.monotonic() - began < 5
+
+
+def lose_after(driver: CiscoIos, words: str) -> None:
+    """The wire is cut as soon as a line with those words was answered; all else is real."""
+    say = driver._session.say
+
+    def lose(line: str, *, timeout: float = 30) -> Reply:
+        reply = say(line, timeout=timeout)
+        if words in line:
+            driver.abort()
+        return reply
+
+    driver._session.say = lose  # type: ignore[method-assign]  # as the line above says
+
+
+@pytest.mark.parametrize("line", ["configure terminal revert timer 5", "ip access-list extended REMEDIATE-PUSH"])
+def test_a_session_that_is_lost_while_the_timer_is_being_armed(start: Start, line: str) -> None:
+    """Nothing on the device says whose timer that is; it is waited for, and neither confirmed nor ended."""
+    router = start("--minute", "1")
+    driver = router.connect()
+    before = SPEC.read(EDGE, driver.running_config())
+    candidate = made(driver, edge_intent())
+    driver.load_merge_candidate(candidate)
+    lose_after(driver, line)
+    with pytest.raises(DeviceUnreachable):
+        driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
+    other = router.connect()
+    assert other.state_of(TOKEN).name == ARMING
+    with pytest.raises(PendingChange) as caught:
+        other.rollback(TOKEN, candidate)
+    assert 0 < caught.value.seconds_left <= 300
+    with pytest.raises(DeviceError):
+        other.confirm_commit(TOKEN)
+    deadline = time.monotonic() + 20
+    while other.pending() and time.monotonic() < deadline:
+        pass
+    assert other.state_of(TOKEN).name == ABSENT
+    assert SPEC.read(EDGE, other.running_config()) == before
 
 
 def test_a_session_that_is_lost_in_the_middle_of_a_push(start: Start) -> None:

@@ -18,7 +18,7 @@ from remediate.model.rule import Intent, Permit
 from remediate.model.site import Device, Guard
 from remediate.platforms import cisco_ios
 from remediate.platforms.cisco_ios.acl import header, rule_of
-from remediate.platforms.cisco_ios.config import MARKER, redacted
+from remediate.platforms.cisco_ios.config import MARKER, _redacted, redacted, same
 from remediate.platforms.cisco_ios.state import State
 from remediate.render import Renderer
 from tests.factories import doors
@@ -400,6 +400,26 @@ ntp authentication-key 1 md5 made-up 7
     assert "RO 10" in shown
     assert "address 192.0.2.1" in shown
     assert redacted(running()) == running()
+
+
+#: Words of the patterns, and some that are in none.
+_WORDS = (
+    "password secret key-string pre-shared-key passphrase psk ascii authentication-key message-digest-key "
+    "authentication community key md5 snmp-server host 192.0.2.9 PASSWORD Key 7 enable ntp made-up \u017fecret"
+)
+
+
+@given(st.lists(st.sampled_from(_WORDS.split()), min_size=1, max_size=6).map(" ".join))
+def test_no_secret_escapes_because_its_line_looks_harmless(line: str) -> None:
+    assert redacted(f"{line}\n") == f"{_redacted(line)}\n"
+
+
+def test_two_texts_are_the_same_below_what_changes_by_itself() -> None:
+    now = f"Building configuration...\n\nCurrent configuration : 4711 bytes\n!\n{running()}"
+    saved = f"Using 4711 out of 262136 bytes\n! NVRAM config last updated\n{running()}"
+    assert same(now, saved)
+    assert not same(now, saved.replace("the archive is open", "the archive is shut"))
+    assert not same(now, f"Using 4711 out of 262136 bytes\nhostname another\n{running()}")
 
 
 # -- for any list --------------------------------------------------------------------------------------------

@@ -84,8 +84,8 @@ def test_rolled_back_by_hand_it_cannot_be_confirmed(
     fresh_site: LabSite, driver: LinuxNftables, access: tuple[Device, Login]
 ) -> None:
     before = driver.running_config()
-    push(fresh_site, driver, access[0])
-    driver.rollback(TOKEN)
+    made = push(fresh_site, driver, access[0])
+    driver.rollback(TOKEN, made)
     assert driver.running_config() == before
     assert driver.state_of(TOKEN).name == platforms.REVERTED
     with pytest.raises(DeviceError, match="is reverted, not confirmed"):
@@ -105,11 +105,11 @@ def test_the_timer_fires_alone(fresh_site: LabSite, driver: LinuxNftables, acces
 def test_a_timer_that_was_killed_is_noticed(
     fresh_site: LabSite, driver: LinuxNftables, access: tuple[Device, Login]
 ) -> None:
-    push(fresh_site, driver, access[0])
+    made = push(fresh_site, driver, access[0])
     fresh_site.must("fw", ["sh", "-c", f"kill -s KILL -- -$(cat /var/lib/remediate/{TOKEN}/deadman.pid)"])
     assert driver.state_of(TOKEN).name == platforms.STUCK
     assert driver.pending() is not None
-    driver.rollback(TOKEN)
+    driver.rollback(TOKEN, made)
     assert driver.state_of(TOKEN).name == platforms.REVERTED
 
 
@@ -118,7 +118,7 @@ def test_a_push_is_not_made_twice(fresh_site: LabSite, driver: LinuxNftables, ac
     driver.load_merge_candidate(made)
     with pytest.raises(CommandRejected, match="was made before"):
         driver.commit_config(token=TOKEN, revert_in=MINUTE, message="")
-    driver.rollback(TOKEN)
+    driver.rollback(TOKEN, made)
 
 
 @pytest.mark.parametrize("part", ["text", "inverse"])

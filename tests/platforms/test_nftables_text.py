@@ -16,7 +16,7 @@ from remediate.errors import Unprovable
 from remediate.model.rule import Intent, Rule
 from remediate.platforms.linux_nftables import parser
 from remediate.render import Renderer
-from remediate.rules import entries
+from remediate.rules import entries, prove
 from tests.conftest import needs_lab
 from tests.factories import intent
 from tests.rules.test_proof import intents
@@ -137,3 +137,33 @@ def test_nft_itself_takes_it_shows_it_as_we_read_it_and_takes_it_away(namespace:
     assert set(parser.of_running(run("-nn", "-s", "list", "ruleset"))) == {one.section}
     run("-f", "-", stdin=last)
     assert run("list", "ruleset") == ""
+
+
+def observing() -> Intent:
+    return intent(observe=True)
+
+
+def test_who_is_observed_is_noted_and_nothing_is_denied() -> None:
+    text = rendered(observing())
+    assert "drop" not in text
+    assert text.count("update @seen4_acl_pacs-north") == text.count("update @seen6_acl_pacs-north") == 1
+    assert parser.guard(text) == {"acl_pacs-north": entries(observing())}
+    assert prove(observing(), parser.guard(text)["acl_pacs-north"]) == ()
+    assert prove(intent(), parser.guard(text)["acl_pacs-north"]) != ()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("update @seen4_acl_pacs-north", "update @seen4_other"),
+        ("ip saddr . ip daddr", "ip daddr . ip saddr"),
+        ("counter } accept", "counter } drop"),
+        ("timeout 2678400s counter", "timeout 1s counter"),
+        ("size 65535; flags", "size 1; flags"),
+    ],
+)
+def test_an_entry_that_observes_otherwise_cannot_be_read(old: str, new: str) -> None:
+    text = rendered(observing())
+    assert old in text
+    with pytest.raises(Unprovable):
+        parser.guard(text.replace(old, new))

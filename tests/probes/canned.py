@@ -37,6 +37,8 @@ class Canned:
     An error in place of a conversation is what the attempt to connect raises.
     """
 
+    proven = True
+
     def __init__(self, *conversations: bytes | RemediateError, gone: Exception | None = None) -> None:
         self.waiting = list(conversations)
         self.gone = gone or StreamEnded("the peer closed the connection")

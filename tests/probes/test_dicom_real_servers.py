@@ -303,6 +303,7 @@ def test_what_the_cells_imply(standing: Loopback, source: str, inference: Infere
     asking = cells(question(asked), known=known, random_calling="RMDRANDOM1", random_called="RMDRANDOM2")
     for _ in range(10):
         seen = observe_all(standing, asked, list(asking.values()))
+        standing.alive()
         found = finding(question(asked), dict(zip(asking, seen, strict=True)))
         assert found.inference is inference, found
         assert ("-" in found.pattern) == (Cell.KNOWN_RIGHT not in asking)

@@ -140,6 +140,7 @@ def test_locks_are_all_or_nothing_and_name_their_holder(record: Record, start: S
 
 @pytest.mark.parametrize("reaped", [True, False])
 def test_a_killed_holder_is_dead_even_as_a_zombie(record: Record, start: Start, reaped: bool) -> None:
+    record.begin("theirs", data={})
     child = start("hold", "theirs", "fw-a")
     assert line(child) == "1"
     child.kill()
@@ -153,6 +154,27 @@ def test_a_killed_holder_is_dead_even_as_a_zombie(record: Record, start: Start, 
         record.acquire(["fw-a"], "ours")
     (lock,) = record.acquire(["fw-a"], "ours", takeover=True)
     assert (lock.change, lock.fence, lock.pid) == ("ours", 2, os.getpid())
+
+
+@pytest.mark.parametrize("entries", [(), ("planned", "ended")], ids=["before its first entry", "after its last one"])
+def test_who_was_killed_beside_the_journal_leaves_no_lock_behind(
+    record: Record, start: Start, entries: tuple[str, ...]
+) -> None:
+    """There is nothing that could be resumed, and so nothing that would ever free the device."""
+    child = start("hold", "theirs", "fw-a")
+    assert line(child) == "1"
+    if not entries:
+        with pytest.raises(Locked):
+            record.acquire(["fw-a"], "ours")
+    child.kill()
+    child.wait()
+    for kind in entries[:1]:
+        journal = record.begin("theirs", kind=kind, data={})
+        with pytest.raises(Locked, match="remediate resume theirs"):
+            record.acquire(["fw-a"], "ours")
+        journal.append(entries[1], {})
+    (lock,) = record.acquire(["fw-a"], "ours")
+    assert (lock.change, lock.fence) == ("ours", 2)
 
 
 def test_one_of_many_gets_a_lock(path: Path, start: Start) -> None:

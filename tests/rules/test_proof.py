@@ -13,7 +13,8 @@ from remediate.rules import Packet, entries, first_match, prove
 from remediate.rules.proof import wanted
 from tests.factories import doors, intent
 
-interfaces = st.sampled_from(["wan", "wan2", "clinic"])
+interfaces = st.sampled_from(["wan", "tun0", "clinic"])
+standing = st.sampled_from([(), ("wan",), ("tun0",), ("tun0", "wan")])
 v4 = st.integers(0, 2**32 - 1).map(IPv4Address)
 near_v4 = st.integers(-3, 3).map(lambda by: IPv4Address(int(IPv4Address("10.10.0.5")) + by))
 v6 = st.integers(0, 2**128 - 1).map(IPv6Address)
@@ -34,7 +35,12 @@ def intents(draw: st.DrawFn) -> Intent:
     chosen = draw(st.lists(st.one_of(near_v4, near_v6), min_size=1, max_size=3, unique=True))
     service_ports = draw(st.lists(ports, min_size=1, max_size=3, unique=True))
     permits = tuple(
-        Permit(peer=f"p{at}", source=source, ports=tuple(draw(st.lists(st.sampled_from(service_ports), min_size=1))))
+        Permit(
+            peer=f"p{at}",
+            source=source,
+            ports=tuple(draw(st.lists(st.sampled_from(service_ports), min_size=1))),
+            interfaces=draw(standing),
+        )
         for at, source in enumerate(
             draw(
                 st.lists(
@@ -47,7 +53,8 @@ def intents(draw: st.DrawFn) -> Intent:
     if draw(st.booleans()):  # destination NAT: the ports that are seen are others, for some of the doors
         moved = tuple((port, port % 65535 + 1) for port in service_ports)
         made = (made[0].model_copy(update={"ports": moved}), *made[1:])
-    return intent(doors=made, permits=permits, interfaces=("wan", "wan2"))
+    made = tuple(door.model_copy(update={"interfaces": draw(standing)}) for door in made)
+    return intent(doors=made, permits=permits, interfaces=("wan", "tun0"))
 
 
 @given(intents(), packets())

@@ -124,15 +124,18 @@ class EmbeddedSite:
 
 
 @contextmanager
-def standing(folder: Path, *, misbehave: str | None = None) -> Iterator[EmbeddedSite]:
-    """The site, as long as the context lasts. Its processes end with it, however it ends."""
+def standing(folder: Path, *, misbehave: str | None = None, minute: float = 60.0) -> Iterator[EmbeddedSite]:
+    """The site, as long as the context lasts. Its processes end with it, however it ends.
+
+    ``minute``: seconds that a minute of the router's revert timer takes.
+    """
     layout = free_layout()
     site = EmbeddedSite(layout, folder)
     _write(site)
     processes: list[subprocess.Popen[str]] = []
     try:
         processes.append(_archive(layout))
-        processes.append(_router(site, misbehave))
+        processes.append(_router(site, misbehave, minute))
         yield site
     finally:
         for process in reversed(processes):
@@ -165,7 +168,7 @@ def _archive(layout: Layout) -> subprocess.Popen[str]:
     return process
 
 
-def _router(site: EmbeddedSite, misbehave: str | None) -> subprocess.Popen[str]:
+def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> subprocess.Popen[str]:
     i = site.layout
     relays = []
     for service, port in (("dicom", i.dicom_port), ("web", i.web_port)):
@@ -186,6 +189,8 @@ def _router(site: EmbeddedSite, misbehave: str | None) -> subprocess.Popen[str]:
         str(site.folder / "keys" / "host"),
         "--authorized-keys",
         f"admin={site.folder / 'keys' / 'id.pub'}",
+        "--minute",
+        str(minute),
         *relays,
         *(["--misbehave", misbehave] if misbehave else []),
         "--until-stdin-closes",

@@ -9,7 +9,7 @@ from pathlib import Path
 from remediate.lab import studies
 from remediate.lab.real import files, hosts, vpn
 from remediate.lab.real.hosts import LabError, run
-from remediate.lab.real.layout import Layout
+from remediate.lab.real.layout import REMOTE, Layout
 from remediate.lab.real.site import CONTENT, LabSite, State
 
 Say = Callable[[str], None]
@@ -24,7 +24,7 @@ def build(folder: Path, state: State, lock: int, say: Say) -> LabSite:
         run(["ip", "netns", "add", layout.namespace(role)])
     _link(layout)
     if layout.vpn:
-        vpn.link(layout)
+        vpn.route(layout)
     say(f"hosts: {', '.join(layout.roles)}")
     for role in layout.roles:
 
@@ -114,6 +114,7 @@ def _link(layout: Layout) -> None:
         ("fw", i.wan_interface, "internet", "eth0"),
         ("fw", i.clinic_interface, "clinic", "eth0"),
         ("fw", i.dmz_interface, "pacs", "eth0"),
+        *([("internet", "eth1", REMOTE, "eth0")] if i.vpn else []),
     ]
     lines = [
         f"link add {one} netns {i.namespace(a)} type veth peer name {other} netns {i.namespace(b)}"
@@ -125,7 +126,7 @@ def _link(layout: Layout) -> None:
         lines += [f"link add {link.name} type veth {peer}", f"address add {link.here} dev {link.name}"]
         lines.append(f"link set {link.name} up")
     run(["ip", "-batch", "-"], text="\n".join(lines) + "\n")
-    routes = {"clinic": i.fw_clinic, "pacs": i.fw_dmz}
+    routes = {"clinic": i.fw_clinic, "pacs": i.fw_dmz, REMOTE: i.remote_gateway}
     own = {
         "internet": [(i.internet, i.wan_network.prefixlen, "eth0")],
         "clinic": [(i.clinic, i.clinic_network.prefixlen, "eth0")],
@@ -137,6 +138,9 @@ def _link(layout: Layout) -> None:
             (i.fw_dmz, i.dmz_network.prefixlen, i.dmz_interface),
         ],
     }
+    if i.vpn:
+        own["internet"].append((i.remote_gateway, i.remote_network.prefixlen, "eth1"))
+        own[REMOTE] = [(i.remote, i.remote_network.prefixlen, "eth0")]
     for role in layout.roles:
         lines = [f"address add {address}/{length} dev {name}" for address, length, name in own[role]]
         if role in layout.managed:

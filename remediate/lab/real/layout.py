@@ -91,7 +91,7 @@ class Layout:
             problems.append(f"{self.management} has no room for a /24 per host")
         if self.vpn and self.vpn_network.prefixlen > 16:
             problems.append(f"{self.vpn_network} has no room for a /24 per tunnel")
-        names = (self.wan_interface, self.clinic_interface, self.dmz_interface, self.management_interface)
+        names = [self.wan_interface, self.clinic_interface, self.dmz_interface, self.management_interface]
         names += self.tunnels
         if len(set(names)) < len(names):
             problems.append("two interfaces of the firewall have one name")

@@ -45,8 +45,8 @@ _CAP_SYS_ADMIN: Final = 21
 _HIDDEN: Final = ("/etc", "/var", "/run", "/proc", "/sys")
 
 
-def missing() -> list[str]:
-    """What the lab needs and is not here; each line says how to get it. Empty: it can run."""
+def missing(layout: Layout | None = None) -> list[str]:
+    """What the lab of that layout needs and is not here; each line says how to get it. Empty: it can run."""
     if platform.system() != "Linux":
         return [f"the lab needs Linux, this is {platform.system()}: use `remediate demo`, or a virtual machine"]
     lines = []
@@ -57,11 +57,12 @@ def missing() -> list[str]:
             f"the lab needs {' and '.join(absent)}: run it on the machine itself, or in a privileged container"
         )
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    packages = [package for package, program in _PACKAGES.items() if shutil.which(program, path=path) is None]
+    needed = _PACKAGES | (vpn.PACKAGES if layout and layout.vpn else {})
+    packages = [package for package, program in needed.items() if shutil.which(program, path=path) is None]
     if not files.DICOMWEB_PLUGIN.exists():
         packages.append("orthanc-dicomweb")
     lines += [f"Debian package {name}: apt-get install --no-install-recommends {name}" for name in packages]
-    return lines
+    return lines + (vpn.missing(layout) if layout else [])
 
 
 def _absent_capabilities() -> list[str]:
@@ -124,7 +125,7 @@ def up(folder: Path, *, say: Say, layout: Layout | None = None) -> LabSite:
     did not come up.
     """
     layout = layout or Layout()
-    if absent := missing():
+    if absent := missing(layout):
         raise UsageError("the lab cannot run here:\n  - " + "\n  - ".join(absent))
     folder = folder.resolve()
     if any(folder.is_relative_to(hidden) for hidden in _HIDDEN):
@@ -208,7 +209,9 @@ def _finish(place: Path, state: State, holder: dict[str, Any]) -> bool:
 
 def _tear_down(folder: Path, state: State, *, namespaces: bool = True) -> None:
     """``namespaces``: whether those that stand are this lab's; their names are the same for every lab."""
-    names = [state.layout.namespace(role) for role in state.layout.roles] if namespaces and state.boot == boot_id() else []
+    names = (
+        [state.layout.namespace(role) for role in state.layout.roles] if namespaces and state.boot == boot_id() else []
+    )
 
     def ended() -> bool:
         left = state.first_processes()
@@ -262,8 +265,10 @@ def status(folder: Path | None = None) -> LabStatus:
     if place is None or state is None:
         return LabStatus(place, None)
     site = LabSite(place, state.layout, {role: pid for role, (pid, _) in state.processes.items()})
-    parts = [Part(f"host {role}", state.alive(role)) for role in ROLES]
+    parts = [Part(f"host {role}", state.alive(role)) for role in state.layout.roles]
     parts += [
         Part(name, state.alive(role) and site.listening(role, port)) for name, (role, port) in site.services().items()
     ]
+    if state.layout.vpn:
+        parts += [Part(name, runs) for name, runs in vpn.parts(site)]
     return LabStatus(place, datetime.now(UTC) - state.since, tuple(parts))

@@ -121,8 +121,9 @@ def _maker(default: object) -> Callable[[Any], Any]:
 
 @dataclass(frozen=True)
 class LabSite:
-    """``namespaces`` and ``pids`` by role: internet, clinic, fw, pacs, remote; a PID is that of the host's first process,
-    as this machine counts. ``received``: where the clinic's C-MOVE listener writes. Roles are given as ``host``.
+    """``namespaces`` and ``pids`` by role: internet, clinic, fw, pacs, and remote where there are VPNs; a PID is that
+    of the host's first process, as this machine counts. ``received``: where the clinic's C-MOVE listener writes.
+    Roles are given as ``host``.
     """
 
     folder: Path

@@ -43,7 +43,7 @@ def write(site: LabSite, etc: str) -> None:
     for role in _ENDS:
         folder = site.folder / "hosts" / role / etc.lstrip("/")
         certificate = folder / "openvpn.crt"
-        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
+        new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "3650"]
         run(["openssl", "req", "-x509", *new, "-subj", f"/CN={role}", "-keyout", str(folder / "openvpn.key"),
              "-out", str(certificate)])  # fmt: skip
         shown = run(["openssl", "x509", "-in", str(certificate), "-noout", "-fingerprint", "-sha256"])
@@ -55,6 +55,7 @@ def write(site: LabSite, etc: str) -> None:
     for role, other in zip(_ENDS, reversed(_ENDS), strict=True):
         folder = site.folder / "hosts" / role / etc.lstrip("/")
         (folder / "openvpn.conf").write_text(_openvpn_conf(site.layout, role, fingerprints[other], etc))
+        (folder / "wireguard.conf").touch(mode=0o600)
         (folder / "wireguard.conf").write_text(_wireguard_conf(site.layout, role, public[other], folder))
 
 
@@ -120,34 +121,24 @@ def playbook() -> list[dict[str, Any]]:
 # -- what runs ------------------------------------------------------------------------------------------
 
 
-def link(layout: Layout) -> None:
-    """The reader's wire to the internet, which routes for it, to the archive's own network too."""
+def route(layout: Layout) -> None:
+    """The internet routes for the reader's place, to the archive's own network too."""
     i = layout
-    internet, remote, fw = (i.namespace(role) for role in ("internet", REMOTE, "fw"))
-    length = i.remote_network.prefixlen
-    wire = f"link add eth1 netns {internet} type veth peer name eth0 netns {remote}\n"
-    run(["ip", "-batch", "-"], text=wire)
-    for namespace, lines in {
-        internet: [
-            f"address add {i.remote_gateway}/{length} dev eth1",
-            "link set eth1 up",
-            f"route add {i.dmz_network} via {i.fw_wan}",
-        ],
-        remote: [
-            f"address add {i.remote}/{length} dev eth0",
-            "link set eth0 up",
-            f"route add default via {i.remote_gateway}",
-        ],
-        fw: [f"route add {i.remote_network} via {i.internet}"],
-    }.items():
-        run(["ip", "-netns", namespace, "-batch", "-"], text="\n".join(lines) + "\n")
+    for role, to, by in (("internet", i.dmz_network, i.fw_wan), ("fw", i.remote_network, i.internet)):
+        run(["ip", "-netns", i.namespace(role), "route", "add", str(to), "via", str(by)])
+
+
+_END: Final = """
+pkill -x openvpn; pkill -x wireguard-go
+while pgrep -x 'openvpn|wireguard-go' >/dev/null; do sleep 0.02; done
+"""
 
 
 def start(site: LabSite, etc: str) -> None:
-    """Both tunnels, each up when the archive has answered through it."""
+    """Both tunnels anew, each up when the archive has answered through it."""
     i = site.layout
     for role in _ENDS:
-        site.must(role, ["sh", "-c", "pkill -x openvpn; pkill -x wireguard-go; while pgrep -x openvpn; do :; done; :"])
+        site.must(role, ["sh", "-c", _END])
         hosts.daemon(site.pids[role], ["openvpn", "--config", f"{etc}/openvpn.conf"], log="/var/log/openvpn.log")
         at_fw, at_remote = i.tunnel_ends(i.wireguard_interface)
         name, here = i.wireguard_interface, at_fw if role == "fw" else at_remote

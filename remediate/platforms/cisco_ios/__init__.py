@@ -18,11 +18,12 @@ from remediate.model.change import Capabilities
 from remediate.model.rule import Intent, PortRange, Rule
 from remediate.model.site import Addressing, Device, IPAddress, IPNetwork, Login
 from remediate.platforms import FilterState
-from remediate.platforms.cisco_ios.config import Config, read
+from remediate.platforms.cisco_ios.acl import core
+from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.driver import DEVICE_TYPE, CiscoIos
 from remediate.platforms.cisco_ios.plan import edits
 from remediate.platforms.cisco_ios.simulate import simulate
-from remediate.platforms.cisco_ios.state import State
+from remediate.platforms.cisco_ios.state import State, state_of_text
 from remediate.platforms.cisco_ios.state import state as read_state
 from remediate.platforms.session import Session
 from remediate.rules import Packet, entries
@@ -32,6 +33,7 @@ from remediate.rules.simulate import among, within
 
 class Spec:
     name = "cisco_ios"
+    intents = Intent
     capabilities = Capabilities(
         revert_min=timedelta(minutes=1),
         revert_max=timedelta(minutes=120),
@@ -45,6 +47,12 @@ class Spec:
 
     def expressed(self, intent: Intent) -> tuple[Rule, ...]:
         """One source, one destination and one port in each: those of the inbound lists, then of the outbound ones."""
+        if intent.observe:
+            raise PlanError(
+                "this platform cannot observe: the counters of an access list do not say who it was",
+                where=intent.device,
+                next="hand in flow records of it instead: remediate peers PACS --from FILE; leave out mode: observe",
+            )
         if any(door.address.version == 6 for door in intent.doors):
             raise PlanError(
                 f"{intent.pacs} is published under an IPv6 address, and this platform guards IPv4 only",
@@ -52,15 +60,26 @@ class Spec:
                 next="guard that address on another device (protected_by), or take it out of the inventory",
             )
         rules = [single for rule in entries(intent) for single in _singles(rule)]
-        inward = [rule for rule in rules if rule.ingress]
-        return tuple(dict.fromkeys((*inward, *(rule for rule in rules if rule.egress))))
+        lists: dict[tuple[str, tuple[Rule, ...]], list[str]] = {}  # interfaces whose lists would be the same
+        for side in ("ingress", "egress"):
+            for interface in sorted({interface for rule in rules for interface in getattr(rule, side)}):
+                here = dict.fromkeys(core(rule) for rule in rules if interface in getattr(rule, side))
+                lists.setdefault((side, tuple(here)), []).append(interface)
+        return tuple(
+            rule.model_copy(update={side: tuple(interfaces)})
+            for (side, here), interfaces in lists.items()
+            for rule in here
+        )
 
     def objections(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
         """What is already in the lists is let through as before; the proof says so of every packet."""
         return ()
 
+    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
+        return ()  # what the proof compares is all there is
+
     def read(self, device: Device, running: str) -> State:
-        return read_state(device, read(running))
+        return state_of_text(device, running)
 
     def context(
         self, device: Device, state: FilterState, printed: Mapping[str, tuple[Rule, ...] | None]
@@ -99,8 +118,8 @@ class Spec:
             raise
 
     def try_login(self, device: Device, login: Login) -> None:
-        with Session(device, login, DEVICE_TYPE) as session:
-            session.say("show clock")
+        """Logged in is who has a prompt and sees commands answered; the session's own set-up is two of them."""
+        Session(device, login, DEVICE_TYPE).close()
 
 
 def _config(state: FilterState) -> Config:
@@ -195,7 +214,7 @@ def _overlap(one: Rule, other: Rule) -> bool:
         return not a or not b or any(both(x, y) for x in a for y in b)
 
     return (
-        bool(one.ingress) == bool(other.ingress)
+        bool({*one.ingress} & {*other.ingress} or {*one.egress} & {*other.egress})
         and meet(one.sources, other.sources, lambda x, y: x.overlaps(y))
         and meet(one.destinations, other.destinations, lambda x, y: x.overlaps(y))
         and meet(one.source_ports, other.source_ports, lambda x, y: x.first <= y.last and y.first <= x.last)

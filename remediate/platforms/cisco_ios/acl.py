@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
@@ -140,6 +141,7 @@ def core(rule: Rule) -> Rule:
     return rule.model_copy(update={"ingress": (), "egress": (), "note": ""})
 
 
+@lru_cache(65536)
 def rule_of(text: str) -> Rule | None:
     """The rule that an entry of ours is; None for what we do not write (other protocols, flags, several ports …)."""
     words = text.split()

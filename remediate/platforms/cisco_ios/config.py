@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from remediate.model.rule import Rule
@@ -25,7 +28,6 @@ _VOLATILE = re.compile(
 _LIST = re.compile(r"ip access-list (extended|standard) (\S+)")
 _OLD = re.compile(r"access-list (\d+) (.+)")
 _GROUP = re.compile(r"ip access-group (\S+) (in|out)")
-_ENTRY = re.compile(r"(?:(\d+) )?(.+)")
 
 _TAIL = (Entry(TAIL, 10),)
 
@@ -75,7 +77,8 @@ class Config:
         if any(n == name and place not in places for place, n in self.bound.items()):
             return True
         word = re.compile(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])")
-        return any(word.search(line) for block in self.blocks for line in (block.head, *block.children))
+        lines = (line for block in self.blocks for line in (block.head, *block.children) if name in line)
+        return any(map(word.search, lines))
 
 
 class Effective(NamedTuple):
@@ -129,7 +132,7 @@ def read(text: str) -> Config:
     for name, lines in old.items():
         extended = not (int(name) < 100 or 1300 <= int(name) < 2000)
         if extended or int(name) < 2000:
-            acl, _ = _access_list(name, extended, lines, numbers.get(name))
+            acl, _ = _access_list(name, extended, tuple(lines), numbers.get(name))
             lists[name] = acl._replace(old_style=True)
     return Config(tuple(kept), lists, bound, numbered)
 
@@ -196,6 +199,21 @@ def foreign(config: Config, places: Iterable[Place]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def same(one: str, other: str) -> bool:
+    """Whether two texts are the same below their first, volatile lines. Others may still say the same."""
+    return _body(one) == _body(other)
+
+
+def _body(text: str) -> str:
+    at = 0
+    while (end := text.find("\n", at)) >= 0:
+        line = text[at:end].strip()
+        if line and not _VOLATILE.match(line):
+            break
+        at = end + 1
+    return text[at:]
+
+
 def lines_of(config: Config) -> list[str]:
     """Every line that counts, ours too: two configurations with the same lines are the same."""
     made = foreign(config, ()).splitlines()
@@ -206,7 +224,10 @@ def lines_of(config: Config) -> list[str]:
 
 def redacted(text: str) -> str:
     """Without the secrets that a running configuration shows; lists that are named behind one stay."""
-    return "\n".join(_redacted(line) for line in text.splitlines()) + "\n"
+    lines = text.splitlines()
+    for at in _suspects(text) if text.isascii() else range(len(lines)):
+        lines[at] = _redacted(lines[at])
+    return "\n".join(lines) + "\n"
 
 
 _TO_THE_END = re.compile(
@@ -216,6 +237,20 @@ _TO_THE_END = re.compile(
 )
 _ONE_WORD = re.compile(r"(\b(?:community|key|md5)\b(?: [0-8](?= \S))?) (?!chain\b|generate\b)\S+", re.IGNORECASE)
 _TRAP_HOST = re.compile(r"(snmp-server host \S+).*")
+#: One of them is in every line that the patterns above change. Most lines have none, and patterns are slow.
+_SUSPECT = ("password", "secret", "key", "passphrase", "psk", "ascii", "authentication", "community", "md5", "snmp-")
+
+
+def _suspects(text: str) -> set[int]:
+    """The numbers of the lines with one of these words, in a text of ASCII only."""
+    low, found = text.lower(), set()
+    ends = list(accumulate(map(len, text.splitlines(keepends=True))))
+    for word in _SUSPECT:
+        at = low.find(word)
+        while at >= 0:
+            found.add(bisect(ends, at))
+            at = low.find(word, at + 1)
+    return found
 
 
 def _redacted(line: str) -> str:
@@ -229,50 +264,59 @@ def _redacted(line: str) -> str:
 # -- how -----------------------------------------------------------------------------------------------
 
 
+@lru_cache(65536)  # the same few words begin most lines, and most lines come again
+def _volatile(line: str) -> bool:
+    return bool(_VOLATILE.match(line.lstrip()))
+
+
 def _numbers_remarks(text: str) -> bool:
     found = re.search(r"^version (\d+)\.", text, re.MULTILINE)
     return bool(found and int(found[1]) >= 17)
 
 
-def _blocks(text: str) -> tuple[list[Block], dict[str, list[int]]]:
-    blocks: list[Block] = []
-    numbers: dict[str, list[int]] = {}
+def _blocks(text: str) -> tuple[list[Block], dict[str, tuple[int, ...]]]:
+    blocks: list[tuple[str, list[str]]] = []
+    numbers: dict[str, tuple[int, ...]] = {}
     banner = ""
     for raw in text.splitlines():
         line = raw.rstrip()
         if banner:
-            blocks[-1] = Block(blocks[-1].head, (*blocks[-1].children, line))
+            blocks[-1][1].append(line)
             banner = "" if banner in line else banner
         elif line.startswith(NUMBERS):
             name, *found = line.removeprefix(NUMBERS).split()
-            numbers[name] = [int(number) for number in found]
-        elif not line or _VOLATILE.match(line.lstrip()) or line == "end":
+            numbers[name] = tuple(map(int, found))
+        elif not line or line == "end" or _volatile(line):
             continue
         elif line.startswith(" ") and blocks:
-            blocks[-1] = Block(blocks[-1].head, (*blocks[-1].children, line))
+            blocks[-1][1].append(line)
         else:
-            blocks.append(Block(line))
+            blocks.append((line, []))
             if found_banner := re.match(r"banner \S+ (\^C|\S)", line):
                 mark = found_banner[1]
                 banner = "" if mark in line[found_banner.end() :] else mark
-    return blocks, numbers
+    return [Block(head, tuple(children)) for head, children in blocks], numbers
 
 
-def _access_list(name: str, extended: bool, lines: Iterable[str], numbers: list[int] | None) -> tuple[AccessList, bool]:
+@lru_cache(1024)
+def _access_list(
+    name: str, extended: bool, lines: tuple[str, ...], numbers: tuple[int, ...] | None
+) -> tuple[AccessList, bool]:
     """``numbers``: as the device told them. Without any IOS counts 10, 20 … at the next reload."""
     entries: list[Entry] = []
     remarks: list[str] = []
     has_numbers = False
     for line in lines:
-        found = _ENTRY.fullmatch(" ".join(line.split()))
-        assert found is not None  # empty lines are left out
-        text = found[2]
+        text = " ".join(line.split())
+        number, _, after = text.partition(" ")
+        number = number if after and number.isdecimal() else ""
+        text = after if number else text
         if text.startswith("remark "):
             remarks.append(text.removeprefix("remark "))
             continue
-        has_numbers = has_numbers or bool(found[1])
+        has_numbers = has_numbers or bool(number)
         last = entries[-1].number if entries else 0
-        entries.append(Entry(text, int(found[1]) if found[1] else last + 10, tuple(remarks)))
+        entries.append(Entry(text, int(number) if number else last + 10, tuple(remarks)))
         remarks = []
     sure = has_numbers or numbers is not None
     if numbers is not None and not has_numbers:

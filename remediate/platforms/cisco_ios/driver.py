@@ -3,17 +3,20 @@
 A push is two visits to configuration mode: the first arms the revert timer and writes the push's token into a list of
 remarks that is bound to nothing; once the timer is seen, the second writes there when that timer was set, and then
 the candidate. So nothing is in force without a timer, and afterwards a timer is ours only if it is that very one. The
-remarks stay after the confirm; a revert takes them away with the rest.
+remarks stay after the confirm; a revert takes them away with the rest. Whoever loses the session between the two
+leaves a timer that nothing tells whose it is: it is waited for, since it may be a colleague's.
+
+A confirmed push is taken back by its inverse, which is a push of its own: its token ends in ``.undo``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from math import ceil
-from typing import NamedTuple
 
 from remediate.errors import (
     CommandRejected,
@@ -25,12 +28,15 @@ from remediate.errors import (
     RemediateError,
 )
 from remediate.model.change import Candidate, Diff, Pending, Token
-from remediate.model.site import Device
-from remediate.platforms import ABSENT, ARMED, CONFIRMED, REVERTED, STUCK, PushState
-from remediate.platforms.cisco_ios.config import MARKER, NUMBERS, Config, foreign, lines_of, read, redacted
+from remediate.model.peers import LivePeers
+from remediate.model.site import Device, IPAddress
+from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, PushState
+from remediate.platforms.cisco_ios import shown
+from remediate.platforms.cisco_ios.config import MARKER, Config, foreign, lines_of, read, redacted, same
 from remediate.platforms.cisco_ios.plan import places
+from remediate.platforms.cisco_ios.shown import Marker, Timer
 from remediate.platforms.cisco_ios.simulate import simulate
-from remediate.platforms.cisco_ios.state import state
+from remediate.platforms.cisco_ios.state import state, state_of_text
 from remediate.platforms.session import Session
 
 DEVICE_TYPE = "cisco_ios"
@@ -38,40 +44,16 @@ DEVICE_TYPE = "cisco_ios"
 #: Seconds: a large configuration is generated slowly, and a revert or a save takes longer still.
 _SHOWING = 120.0
 _WRITING = 180.0
+#: A preflight's reading is also what runs for whoever asks at once afterwards; nobody else is given it.
+_FRESH = 1.0
 _LONGEST_REMARK = 100
-_UNDOING = Token("taking-back")
+_UNDO = ".undo"
 _UNDO_MINUTES = 5
 
 #: Instead of an answer. An answer that is read for itself is not held against this.
 _REFUSED = re.compile(r"\s*(\^\s*\n\s*)?(%|command authorization failed|command rejected)", re.IGNORECASE)
 #: What may come at any moment and answers nothing: log messages, and the timer's own warnings.
 _UNASKED = re.compile(r"%[A-Z0-9_]+-\d-[A-Z0-9_]+:|^Rollback Confirmed Change:|^Enter \"configure confirm\"|^\s*$")
-_TIMER = re.compile(
-    r"Time configured[^:]*: (?P<at>.+?)\s*\n.*?Timer value: (?P<minutes>\d+) min.*?User: (?P<user>\S*)", re.DOTALL
-)
-_TIME = re.compile(r"(\d\d):(\d\d):(\d\d)(?:\.\d+)? \S+ \w{3} (\w{3}) +(\d+) (\d{4})")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_NUMBERED_LIST = re.compile(r"(?:Standard|Extended) IP access list (\S+)")
-_NUMBERED_ENTRY = re.compile(r"\s+(\d+) (?!remark )\S")
-
-
-class Timer(NamedTuple):
-    """``at``: when it was set, in the device's own words."""
-
-    at: str
-    minutes: int
-    user: str
-
-    @property
-    def identity(self) -> str:
-        return f"{self.minutes} min {self.at}"
-
-
-class Marker(NamedTuple):
-    """``timer``: the identity of the timer that it was pushed under; "" until the candidate itself is typed."""
-
-    token: Token
-    timer: str
 
 
 class CiscoIos:
@@ -80,6 +62,10 @@ class CiscoIos:
         self._session = session
         self._candidate: Candidate | None = None
         self._pushed: Token | None = None
+        #: The timer that this session set, and ``time.monotonic()`` right before it did.
+        self._armed: tuple[Timer, float] | None = None
+        #: What the preflight read last, and when; see ``_FRESH``.
+        self._read: tuple[str, float] | None = None
         session.enable()
 
     def preflight(self) -> tuple[str, ...]:
@@ -87,7 +73,9 @@ class CiscoIos:
         privilege = self._session.say("show privilege").text
         if not re.search(r"level is 15\b", privilege):
             lacks.append("not privilege 15: give this user privilege 15, and commands that no parser view hides")
+        startup = self._ask("show startup-config", _SHOWING)
         text = self._ask("show running-config", _SHOWING)
+        self._read = text, time.monotonic()
         config = read(text)
         archive = next((block for block in config.blocks if block.head == "archive"), None)
         if archive is None or not any(line.strip().startswith("path ") for line in archive.children):
@@ -103,11 +91,11 @@ class CiscoIos:
                 "end it (`configure confirm` or `configure revert now`)"
             )
         lacks += [
-            f"no interface {name} here (guard.interface): it has {', '.join(config.interfaces)}"
-            for name in self._device.guard.interface
+            f"no interface {name} here ({key}): it has {', '.join(config.interfaces)}"
+            for name, key in self._device.guard.named
             if name not in config.interfaces
         ]
-        unsaved = _differences(read(self._ask("show startup-config", _SHOWING)), config)
+        unsaved = _differences(startup, text)
         if unsaved:
             lacks.append(
                 "running and startup configuration differ, and a save would keep somebody else's work; save it or "
@@ -117,8 +105,12 @@ class CiscoIos:
 
     def running_config(self) -> str:
         """Without secrets, and with the sequence numbers, which most trains do not print there."""
-        running = self._ask("show running-config", _SHOWING)
-        return redacted(running) + _numbers(self._ask("show ip access-lists", _SHOWING))
+        read_before, self._read = self._read, None
+        if read_before and time.monotonic() - read_before[1] < _FRESH:
+            running = read_before[0]
+        else:
+            running = self._ask("show running-config", _SHOWING)
+        return redacted(running) + shown.numbers(self._ask("show ip access-lists", _SHOWING))
 
     def objections(self, text: str) -> str:  # noqa: ARG002 -- IOS has nothing that checks a text without loading it
         return ""
@@ -138,14 +130,14 @@ class CiscoIos:
     def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:  # noqa: ARG002 -- no log there
         assert self._candidate is not None
         minutes = ceil(revert_in.total_seconds() / 60)
-        if not 1 <= minutes <= 120 or len(f"remediate push {token}") > _LONGEST_REMARK:
+        if not 1 <= minutes <= 120 or len(f"remediate push {token}{_UNDO}") > _LONGEST_REMARK:
             raise DeviceError(
                 f"a revert timer of {minutes} min, or the token {token}, is not possible here",
                 where=self._device.name,
                 next="set revert_in between 1m and 120m, and keep the names of devices short",
             )
-        self._check_fits(self._candidate)
-        self._push(token, minutes, _lines(self._candidate.text))
+        now = self._check_fits(self._candidate)
+        self._push(token, minutes, _lines(self._candidate.text), marked=MARKER in now.lists)
         self._pushed = token
 
     def pending(self) -> Pending | None:
@@ -153,7 +145,7 @@ class CiscoIos:
         if timer is None:
             return None
         marker = self._marker()
-        mine = marker is not None and marker.timer in (timer.identity, "")
+        mine = marker is not None and marker.of(timer)
         return Pending(
             token=marker.token if marker and mine else f"of {timer.user or 'somebody'}, set at {timer.at}",
             ours=mine,
@@ -164,16 +156,30 @@ class CiscoIos:
         """A revert takes the token away, so a token without a timer is a confirmed push.
 
         A token beside a timer that is not the one it was pushed under cannot be told: the timer may have been set
-        anew. That is stuck. Reverted is known only to the session that pushed; to another one the push is unknown.
+        anew. That is stuck, unless it is as long as the one under which a push is undone. Reverted is known only to
+        the session that pushed; to another one the push is unknown.
         """
         marker = self._marker()
-        if marker is None or marker.token != token:
-            return PushState(REVERTED if self._pushed == token else ABSENT)
+        if marker is None or marker.token not in (token, token + _UNDO):
+            if self._pushed == token:
+                return PushState(REVERTED)
+            timer = self._timer()
+            if timer is None and self._marker() != marker:
+                return self.state_of(token)  # it fired between the two looks
+            orphan = timer is not None and self._may_be_ours(timer) and not (marker and marker.of(timer))
+            return PushState(ARMING, self._seconds_left(timer)) if timer and orphan else PushState(ABSENT)
         timer = self._timer()
         if timer is None:
             # The timer may have fired between the two looks.
-            return PushState(CONFIRMED if self._marker() == marker else REVERTED)
-        return PushState(ARMED if marker.timer in (timer.identity, "") else STUCK, self._seconds_left(timer))
+            done = CONFIRMED if marker.token == token else REVERTED
+            return PushState(done if self._marker() == marker else self.state_of(token).name)
+        left = self._seconds_left(timer)
+        if marker.token != token:
+            return PushState(ARMING, left)
+        if marker.of(timer):
+            return PushState(ARMED, left)
+        undoing = timer.minutes == _UNDO_MINUTES and self._may_be_ours(timer)
+        return PushState(ARMING if undoing else STUCK, left)
 
     def confirm_commit(self, token: Token) -> None:
         """Never a timer that is not ours; read back, since the timer may be faster."""
@@ -183,22 +189,25 @@ class CiscoIos:
             found = self.state_of(token)
         self._check_state(token, found, CONFIRMED, said)
 
-    def rollback(self, token: Token) -> None:
+    def rollback(self, token: Token, made: Candidate) -> None:
         """Of a push that is armed, by the device; of one that is confirmed, by its own inverse, under a new timer."""
         found = self.state_of(token)
+        if found.name == ARMING:
+            self._end_undo(token, found.seconds_left)
+            found = self.state_of(token)
         if found.name == ARMED:
             self._revert_now(token)
         elif found.name == CONFIRMED:
-            self._take_out(token)
+            self._take_out(token, made)
         self._pushed = token
         self._check_state(token, self.state_of(token), REVERTED)
 
     def save(self) -> str:
         """Raises DeviceError where that would also save what somebody else has changed meanwhile."""
-        running = read(self._ask("show running-config", _SHOWING))
-        startup = read(self._ask("show startup-config", _SHOWING))
+        running = self._ask("show running-config", _SHOWING)
+        startup = self._ask("show startup-config", _SHOWING)
         where = places(self._device)
-        if foreign(running, where) != foreign(startup, where):
+        if not same(running, startup) and foreign(read(running), where) != foreign(read(startup), where):
             raise DeviceError(
                 "somebody else's unsaved change is on the device, which a save would keep: "
                 + "; ".join(redacted(line).strip() for line in _differences(startup, running)[:5]),
@@ -206,13 +215,24 @@ class CiscoIos:
                 next="see to it, then `write memory` on the device",
             )
         said = self._ask("write memory", _WRITING)
-        unsaved = _differences(read(self._ask("show startup-config", _SHOWING)), running)
+        unsaved = _differences(self._ask("show startup-config", _SHOWING), running)
         if "[OK]" not in said or unsaved:
             raise CommandRejected("the configuration is not saved", words=said, where=self._device.name)
         return "startup-config"
 
     def forget(self, token: Token) -> None:
-        """Nothing: to remove the remarks would be a change of its own. The next push replaces them."""
+        """The remarks stay: to remove them would be a change of its own, and the next push replaces them.
+
+        But a push that somebody saved while it was provisional, and that is over, would come back at the next boot:
+        so what runs now is saved. Raises DeviceError as ``save`` does.
+        """
+        if self._marker() == (saved := self._marker("startup-config")) or saved is None or saved.token != token:
+            return
+        self.save()
+
+    def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002
+        """An access list keeps no connections, and a translation that never changes is not taken away when they end."""
+        return LivePeers(cannot="IOS keeps no list of the connections that it forwards")
 
     def abort(self) -> None:
         self._session.abort()
@@ -222,20 +242,23 @@ class CiscoIos:
 
     # -- pushing --------------------------------------------------------------------------------------
 
-    def _push(self, token: Token, minutes: int, lines: Sequence[str]) -> None:
+    def _push(self, token: Token, minutes: int, lines: Sequence[str], *, marked: bool) -> None:
+        """``marked``: whether there is a marker from before."""
         if timer := self._timer():
             raise PendingChange(
                 f"a revert timer of {timer.user} is pending", where=self._name, next="wait for its owner to end it"
             )
         mark = [f"ip access-list extended {MARKER}", f"remark remediate push {token}"]
-        if self._marker():
+        if marked:
             mark = [f"no ip access-list extended {MARKER}", *mark]
+        began = time.monotonic()
         self._enter(f"configure terminal revert timer {minutes}")
         try:
             self._type(mark)
             armed = self._timer()
             if armed is None:
                 raise CommandRejected("the revert timer is not armed", words="(nothing)", where=self._name)
+            self._armed = armed, began
             self._enter("configure terminal")
             mark = [f"ip access-list extended {MARKER}", f"remark remediate armed {armed.identity}"]
             self._type([*mark, *lines])
@@ -244,6 +267,7 @@ class CiscoIos:
             raise
 
     def _enter(self, command: str) -> None:
+        self._read = None
         reply = self._session.say(command, timeout=_WRITING)
         if "(config" not in reply.prompt:
             raise CommandRejected("the device cannot be configured now", words=reply.text, where=self._name)
@@ -260,6 +284,7 @@ class CiscoIos:
                 self._session.say("end")
 
     def _revert_now(self, token: Token) -> None:
+        self._read = None
         said = self._session.say("configure revert now", timeout=_WRITING).text
         marker = self._marker()
         if self._timer() or (marker and marker.token == token):
@@ -270,16 +295,24 @@ class CiscoIos:
                 "`show archive`",
             )
 
-    def _take_out(self, token: Token) -> None:
-        if self._candidate is None:
-            raise NeedsHands(
-                f"the change {token} is confirmed, and this session does not know its inverse",
+    def _take_out(self, token: Token, made: Candidate) -> None:
+        now = self._check_fits(made, taking_back=True)
+        undo = Token(token + _UNDO)
+        self._push(undo, _UNDO_MINUTES, _lines(made.inverse), marked=MARKER in now.lists)
+        self.confirm_commit(undo)
+
+    def _end_undo(self, token: Token, seconds_left: float) -> None:
+        """An undo that was cut short is taken back itself; a timer that is only perhaps ours must end by itself."""
+        timer, marker, undo = self._timer(), self._marker(), Token(token + _UNDO)
+        if timer and marker and marker.token == undo and marker.of(timer):
+            self._revert_now(undo)
+        elif timer:
+            raise PendingChange(
+                f"a revert timer of {timer.user}, set at {timer.at}, may be this program's, and nothing proves it",
+                seconds_left=seconds_left,
                 where=self._name,
-                next="take it back as a change of its own: remediate rollback",
+                next="wait until it has ended, then: remediate resume",
             )
-        self._check_fits(self._candidate, taking_back=True)
-        self._push(_UNDOING, _UNDO_MINUTES, _lines(self._candidate.inverse))
-        self.confirm_commit(_UNDOING)
 
     def _check_state(self, token: Token, state: PushState, wanted: str, said: str = "") -> None:
         if state.name == STUCK:
@@ -295,15 +328,20 @@ class CiscoIos:
                 next="remediate resume looks at the device and goes on from there",
             )
 
+    def _may_be_ours(self, timer: Timer) -> bool:
+        return timer.user.casefold() == self._session.username.casefold()
+
     @property
     def _name(self) -> str:
         return self._device.name
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def _check_fits(self, candidate: Candidate, *, taking_back: bool = False) -> None:
-        """Sequence numbers are lost at a reload: what was planned must do today what it was planned to do."""
-        now = state(self._device, read(self.running_config()))
+    def _check_fits(self, candidate: Candidate, *, taking_back: bool = False) -> Config:
+        """What runs there now. Sequence numbers are lost at a reload: what was planned must do today what it was
+        planned to do.
+        """
+        now = state_of_text(self._device, self.running_config())
         try:
             config = now.config if taking_back else simulate(now.config, candidate.text)
             after = state(self._device, config)
@@ -322,6 +360,7 @@ class CiscoIos:
                 where=self._name,
                 next="see who changed what, then plan again",
             )
+        return now.config
 
     def _ask(self, command: str, timeout: float = 30) -> str:
         text = self._session.say(command, timeout=timeout).text
@@ -333,54 +372,34 @@ class CiscoIos:
         text = self._session.say("show archive config rollback timer").text
         if "No Rollback Confirmed Change pending" in text:
             return None
-        found = _TIMER.search(text)
+        found = shown.timer(text)
         if found is None:
             raise CommandRejected("the device does not tell whether a revert timer runs", words=text, where=self._name)
-        return Timer(found["at"], int(found["minutes"]), found["user"])
+        return found
 
-    def _marker(self) -> Marker | None:
-        text = self._ask("show running-config | include remark remediate (push|armed)", _SHOWING)
-        token = re.search(r"remark remediate push (\S+)", text)
-        at = re.search(r"remark remediate armed (.+?)\s*$", text, re.MULTILINE)
-        return Marker(Token(token[1]), at[1] if at else "") if token else None
+    def _marker(self, of: str = "running-config") -> Marker | None:
+        return shown.marker(self._ask(f"show {of} | include remark remediate (push|armed)", _SHOWING))
 
     def _seconds_left(self, timer: Timer) -> float:
-        """By the device's own clock."""
-        now, since = _moment(self._ask("show clock")), _moment(timer.at)
+        """By our own clock for a timer that this session set, never too many; by the device's for any other."""
+        if self._armed and self._armed[0] == timer:
+            return max(0.0, timer.minutes * 60 - (time.monotonic() - self._armed[1]))
+        now, since = shown.moment(self._ask("show clock")), shown.moment(timer.at)
         gone = (now - since).total_seconds() if now and since else 0.0
         return max(0.0, timer.minutes * 60 - gone)
-
-
-def _moment(text: str) -> datetime | None:
-    """A time as IOS writes it, in whatever zone that is: only differences of two are of use."""
-    if not (found := _TIME.search(text)):
-        return None
-    hour, minute, second, month, day, year = found.groups()
-    return datetime(int(year), _MONTHS.index(month) + 1, int(day), int(hour), int(minute), int(second), tzinfo=UTC)
 
 
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 
-def _differences(one: Config, other: Config) -> list[str]:
+def _differences(one: str, other: str) -> list[str]:
     """Lines that only one of the two has; where just their order differs, that is said."""
-    ours, theirs = lines_of(one), lines_of(other)
+    if same(one, other):
+        return []
+    ours, theirs = lines_of(read(one)), lines_of(read(other))
     if ours == theirs:
         return []
     return [line for line in ours if line not in theirs] + [line for line in theirs if line not in ours] or [
         "the order"
     ]
-
-
-def _numbers(shown: str) -> str:
-    """``show ip access-lists``, condensed to one line a list."""
-    found: dict[str, list[str]] = {}
-    name = ""
-    for line in shown.splitlines():
-        if head := _NUMBERED_LIST.match(line.strip()):
-            name = head[1]
-            found[name] = []
-        elif name and (entry := _NUMBERED_ENTRY.match(line)):
-            found[name].append(entry[1])
-    return "".join(f"{NUMBERS} {' '.join([name, *numbers])}\n" for name, numbers in found.items())

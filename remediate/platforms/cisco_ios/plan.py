@@ -54,19 +54,20 @@ class Edits(NamedTuple):
 
 
 def places(device: Device) -> list[Place]:
-    return [(interface, direction) for direction in DIRECTIONS for interface in sorted(set(device.guard.interface))]
+    interfaces = sorted({name for name, _ in device.guard.named})
+    return [(interface, direction) for direction in DIRECTIONS for interface in interfaces]
 
 
 def edits(device: Device, config: Config, printed: Mapping[str, tuple[Rule, ...] | None]) -> Edits:
     """``printed``: section → its rules, or None where it goes away. Sections that are not in it stay."""
-    missing = [name for name in device.guard.interface if name not in config.interfaces]
+    missing = [(name, key) for name, key in device.guard.named if name not in config.interfaces]
     if missing:
         raise PlanError(
-            f"no interface {', '.join(missing)} here (guard.interface): it has {', '.join(config.interfaces)}",
+            f"no interface {missing[0][0]} here ({missing[0][1]}): it has {', '.join(config.interfaces)}",
             where=device.name,
             next="write the interface's name as `show running-config` does",
         )
-    if unknown := [line for name in device.guard.interface for line in config.unreadable(name)]:
+    if unknown := [line for name, _ in device.guard.named for line in config.unreadable(name)]:
         raise PlanError(
             f"this binding is of a form that is not known: {unknown[0]}",
             where=device.name,
@@ -186,7 +187,8 @@ def _whole(device: Device, config: Config, here: Effective, wanted: Sections) ->
         raise PlanError(
             "two sections of the guard would hold the same entry, which IOS ignores the second time",
             where=device.name,
-            next="two archives must not share an address and a port: look at their addresses in the inventory",
+            next="two archives must not share an address and a port: look at their addresses in the inventory; "
+            "for one archive acl or vpn_only is enough",
         )
     number = 1
     for name, rules in wanted.items():

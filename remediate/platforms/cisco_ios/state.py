@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from remediate.model.rule import Rule
 from remediate.model.site import Device
-from remediate.platforms.cisco_ios.config import Config, effective, foreign
+from remediate.platforms.cisco_ios.config import Config, Place, effective, foreign, read
 from remediate.platforms.cisco_ios.plan import places
 
 
@@ -19,13 +20,27 @@ class State(NamedTuple):
 
 
 def state(device: Device, config: Config) -> State:
-    return State(_sections(device, config), foreign(config, places(device)), config)
+    return _state(tuple(places(device)), config)
 
 
-def _sections(device: Device, config: Config) -> dict[str, tuple[Rule, ...]]:
+def state_of_text(device: Device, running: str) -> State:
+    return _read(tuple(places(device)), running)
+
+
+@lru_cache(64)
+def _read(where: tuple[Place, ...], running: str) -> State:
+    """The same text is held against several things in a row."""
+    return _state(where, read(running))
+
+
+def _state(where: tuple[Place, ...], config: Config) -> State:
+    return State(_sections(where, config), foreign(config, where), config)
+
+
+def _sections(where: tuple[Place, ...], config: Config) -> dict[str, tuple[Rule, ...]]:
     """The entries of each section, with the interfaces on which they stand in the same order."""
     found: dict[str, dict[tuple[str, tuple[Rule, ...]], list[str]]] = {}
-    for interface, direction in places(device):
+    for interface, direction in where:
         for name, rules in effective(config, (interface, direction)).sections.items():
             found.setdefault(name, {}).setdefault((direction, rules), []).append(interface)
     return {

@@ -26,6 +26,7 @@ class State(NamedTuple):
 
 class Spec:
     name = "linux_nftables"
+    intents = Intent
     capabilities = Capabilities(
         revert_min=timedelta(seconds=5),
         revert_max=timedelta(days=1),
@@ -42,6 +43,9 @@ class Spec:
     def objections(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
         """A chain of its own stands in nobody's way but the guarded ports'."""
         return ()
+
+    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
+        return ()  # what the proof compares is all there is
 
     def read(self, device: Device, running: str) -> State:  # noqa: ARG002 -- our table is the same on every device
         return State(sections=parser.of_running(running), foreign=parser.foreign(running))

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
+from ipaddress import ip_address
 
 from remediate.model.change import Candidate, Diff, Pending, Token
-from remediate.model.site import Device
+from remediate.model.peers import Connection, LivePeers
+from remediate.model.site import Device, IPAddress
 from remediate.platforms import PushState, deadman
-from remediate.platforms.linux_nftables import scripts
+from remediate.platforms.linux_nftables import conntrack, scripts
+from remediate.platforms.linux_nftables.noted import noted
 from remediate.platforms.session import Session
 
 #: Seconds that a device is given to load a revert that it has begun.
 _REVERT_TAKES = 10.0
+_CANNOT = {
+    "notrack": "rules there keep some packets from connection tracking (notrack)",
+    "off": "connection tracking is not in use there",
+    "program": "no conntrack there: install the package conntrack",
+}
 
 
 class LinuxNftables:
     def __init__(self, device: Device, session: Session) -> None:
         self._device = device
         self._session = session
-        self._deadman = deadman.DeadMan(device.name, session, loaded_at_boot=False, takes=_REVERT_TAKES)
+        self._deadman = deadman.DeadMan(device.name, session, takes=_REVERT_TAKES)
         self._candidate: Candidate | None = None
 
     def preflight(self) -> tuple[str, ...]:
@@ -37,8 +46,8 @@ class LinuxNftables:
         if facts.get("persist") != "writable":
             lacks.append(f"{scripts.PERSISTED} cannot be written: the guard could not outlast a restart")
         lacks += [
-            f"no interface {name} here (guard.interface): it has {', '.join(sorted(interfaces))}"
-            for name in self._device.guard.interface
+            f"no interface {name} here ({key}): it has {', '.join(sorted(interfaces))}"
+            for name, key in self._device.guard.named
             if name not in interfaces
         ]
         if facts.get("flowtable"):
@@ -83,7 +92,7 @@ class LinuxNftables:
     def confirm_commit(self, token: Token) -> None:
         self._deadman.confirm(token)
 
-    def rollback(self, token: Token) -> None:
+    def rollback(self, token: Token, made: Candidate) -> None:  # noqa: ARG002 -- its inverse is on the device
         self._deadman.rollback(token)
 
     def save(self) -> str:
@@ -102,6 +111,46 @@ class LinuxNftables:
 
     def forget(self, token: Token) -> None:
         self._deadman.forget(token)
+
+    def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:
+        """By connection tracking, which sees what this device forwards and nothing that was offloaded, and by whom
+        the guard has noted.
+        """
+        try:
+            text = self._deadman.must(scripts.NOTED, "does not show whom it has noted").out
+            seen = tuple(one for one in noted(text) if one.archive in addresses and one.port in ports)
+        except ValueError as error:
+            return LivePeers(cannot=str(error))
+        return self._tracked(addresses, ports).model_copy(update={"noted": seen})
+
+    def _tracked(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:
+        lines = self._deadman.must(scripts.PEERS, "does not show its connections", *map(str, sorted(ports))).out
+        if lines.startswith("cannot="):
+            return LivePeers(cannot=_CANNOT[lines.strip().partition("=")[2]])
+        try:
+            found = [one for one in map(conntrack.tracked, lines.splitlines()) if one is not None]
+        except ValueError as error:
+            return LivePeers(cannot=f"its connection table cannot be read: {error}")
+        used = [one for one in found if one.replied and one.answers in addresses and one.answers_port in ports]
+        by = self._interfaces({one.source for one in used})
+        connections = [
+            Connection(
+                source=one.source,
+                port=one.answers_port,
+                archive=one.answers,
+                interface=by.get(one.source, ""),
+                established=one.open,
+            )
+            for one in used
+        ]
+        return LivePeers(connections=tuple(connections), how="connection tracking")
+
+    def _interfaces(self, sources: Collection[IPAddress]) -> dict[IPAddress, str]:
+        if not sources:
+            return {}
+        lines = self._deadman.must(scripts.ROUTES, "does not show its routes", *sorted(map(str, sources))).out
+        parts = [line.split() for line in lines.splitlines()]
+        return {ip_address(found[0]): found[1] for found in parts if len(found) == 2}
 
     def abort(self) -> None:
         self._session.abort()

@@ -18,6 +18,14 @@ TABLE = "inet remediate"
 _HOOK = ["type", "filter", "hook", "forward", "priority", "-400", ";", "policy", "accept", ";"]
 _TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[{};,]|[^\s{};,"]+)')
 _TABLE_BLOCK = re.compile(rf"^table {TABLE} \{{\n.*?^\}}\n", re.MULTILINE | re.DOTALL)
+#: The set of those whom a section has observed, and for how long each is kept after the last time.
+_SEEN = r"seen[46]_\S+"
+_KEPT = "2678400s"
+_DECLARED = {
+    version: f"type ipv{version}_addr . ipv{version}_addr . inet_service ; size 65535 ; flags dynamic , timeout ; "
+    f"timeout {_KEPT}"
+    for version in "46"
+}
 #: A set whose elements come and go with the traffic: its contents are no configuration.
 _LIVE_SET = re.compile(
     r"^(\t(?:set|map|meter) \S+ \{\n(?:(?!\t\}).*\n)*?\t\tflags [^\n]*\b(?:dynamic|timeout)\b(?:(?!\t\}).*\n)*?)"
@@ -41,7 +49,7 @@ def guard(text: str, before: Mapping[str, tuple[Rule, ...]] | None = None) -> di
 
 def of_running(running: str) -> dict[str, tuple[Rule, ...]]:
     """The sections of our table in the running configuration; {} where the table is not there."""
-    return guard("".join(block.group() for block in _TABLE_BLOCK.finditer(running)))
+    return guard("".join(_LIVE_SET.sub(r"\1", block.group()) for block in _TABLE_BLOCK.finditer(running)))
 
 
 def _statements(text: str) -> Iterator[list[str]]:
@@ -70,15 +78,20 @@ def _statement(tokens: list[str], sections: dict[str, tuple[Rule, ...]]) -> None
     words = " ".join(tokens)
     if match := re.fullmatch(rf"(?:add )?table {TABLE}(?: \{{ (.*?) ?\}})? ;", words):
         body = match.group(1) or ""
-        for chain in re.finditer(r"chain (\S+) \{ (.*?)\} ; ?|(\S.*)", body):
+        for chain in re.finditer(rf"chain (\S+) \{{ (.*?)\}} ; ?|set ({_SEEN}) \{{ (.*?) ?\}} ; ?|(\S.*)", body):
+            if chain.group(5):
+                raise _unknown(chain.group(5))
             if chain.group(3):
-                raise _unknown(chain.group(3))
+                _check_set(chain.group(3), chain.group(4))
+                continue
             _chain(chain.group(1), chain.group(2), sections)
     elif match := re.fullmatch(rf"(flush|delete) chain {TABLE} (\S+) ;", words):
         if match.group(1) == "flush":
             sections[match.group(2)] = ()
         else:
             sections.pop(match.group(2), None)
+    elif match := re.fullmatch(rf"add set {TABLE} ({_SEEN}) \{{ (.*?) ?\}} ;", words):
+        _check_set(match.group(1), match.group(2))
     elif words == f"delete table {TABLE} ;":
         sections.clear()
     else:
@@ -97,7 +110,7 @@ def _chain(name: str, body: str, sections: dict[str, tuple[Rule, ...]]) -> None:
     for word in tokens:
         if word == ";":
             if line:
-                rules.append(_rule(line))
+                rules.append(_rule(line, name))
             line = []
         else:
             line.append(word)
@@ -136,7 +149,23 @@ class _Line:
                 raise _unknown(" ".join(self.tokens))
 
 
-def _rule(tokens: list[str]) -> Rule:
+def _check_set(name: str, declared: str) -> None:
+    """A set of those who were observed is no entry, but it is ours only if it is made as ours are."""
+    if declared.rstrip(" ;") != _DECLARED[name[4]]:
+        raise _unknown(f"set {name} {{ {declared} }}")
+
+
+def _action(line: _Line, section: str, version: int) -> Action:
+    if line.take("update"):
+        family = "ip6" if version == 6 else "ip"
+        key = (family, "saddr", ".", family, "daddr", ".", "tcp", "dport")
+        if not line.take(f"@seen{version}_{section}", "{", *key, "timeout", _KEPT, "counter", "}", "accept"):
+            raise _unknown(" ".join(line.tokens))
+        return Action.OBSERVE
+    return {"accept": Action.PERMIT, "drop": Action.DENY}[line.next()]
+
+
+def _rule(tokens: list[str], section: str) -> Rule:
     line = _Line(tokens)
     try:
         ingress = tuple(sorted(map(_unquoted, line.values()))) if line.take("iifname") else ()
@@ -149,7 +178,7 @@ def _rule(tokens: list[str]) -> Rule:
             line.next()
             line.take("bytes")
             line.next()
-        action = {"accept": Action.PERMIT, "drop": Action.DENY}[line.next()]
+        action = _action(line, section, destinations[0].version if destinations else 0)
         note = _unquoted(line.next()) if line.take("comment") else ""
         if line.at != len(tokens):
             raise _unknown(" ".join(tokens))

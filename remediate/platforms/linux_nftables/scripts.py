@@ -54,7 +54,7 @@ if ! nft list table inet remediate >/dev/null 2>&1; then
 fi
 {{
     printf 'table inet remediate\\ndelete table inet remediate\\n'
-    nft -nn -s list table inet remediate
+    nft -nn -s -t list table inet remediate  # -t: who was observed is no configuration
 }} > "$file.new"
 nft -c -f "$file.new"
 chmod 600 "$file.new"
@@ -95,4 +95,44 @@ fi
 
 PERSISTED_GUARD = f"""{HEAD}
 cat "{PERSISTED}/guard-$1.nft" 2>/dev/null || true
+"""
+
+#: The archive's ports. Its answers come from these, whatever is translated on the way there. Our own login is tracked
+#: as everything is, so a count of none says that nothing is.
+PEERS = f"""{HEAD}
+if nft list ruleset 2>/dev/null | grep -qw notrack || iptables-save 2>/dev/null | grep -Eq 'NOTRACK|--notrack'; then
+    echo cannot=notrack; exit 0
+fi
+table=/proc/net/nf_conntrack
+if command -v conntrack >/dev/null; then
+    [ "$(conntrack -C 2>/dev/null || echo 0)" -gt 0 ] || {{ echo cannot=off; exit 0; }}
+elif [ -r $table ]; then
+    [ -s $table ] || {{ echo cannot=off; exit 0; }}
+else
+    echo cannot=program; exit 0
+fi
+set -e
+for port in "$@"; do
+    if command -v conntrack >/dev/null; then
+        for family in ipv4 ipv6; do conntrack -L -f $family -p tcp --reply-port-src "$port" 2>/dev/null; done
+    else
+        grep -w "sport=$port" $table || true
+    fi
+done
+"""
+
+#: Whom an observing guard has noted; nothing where it does not stand.
+NOTED = f"""{HEAD}
+date +%s
+nft -j list table inet remediate 2>/dev/null || true
+"""
+
+#: Addresses. For each the interface by which the way back goes; none where rules beyond the usual ones route.
+ROUTES = f"""{HEAD}
+for family in -4 -6; do
+    ip $family rule 2>/dev/null | grep -Eqv 'from all lookup (local|main|default) *$' && exit 0
+done
+for source in "$@"; do
+    echo "$source $(ip -o route get "$source" 2>/dev/null | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p' | head -n 1)"
+done
 """

@@ -25,6 +25,8 @@ _NEW_LINE = re.compile(r"[ \t\r]*\n")
 _STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\.)*"')
 _SCALAR = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null")
 
+#: A run of comments, a string, or any other character.
+_RUN = re.compile(rf"(?:{_COMMENT.pattern})(?:\s*(?:{_COMMENT.pattern}))*|{_STRING.pattern}|.", re.DOTALL)
 _TOKEN = re.compile(rf"{_COMMENT.pattern}|{_STRING.pattern}|[^\s\"{{}}\[\]:,/]+|.", re.DOTALL)
 
 
@@ -107,13 +109,23 @@ class Document:
             text = text[:start] + text[end:]
         return Document(text)
 
-    def replaced(self, wanted: Callable[[Path], bool], raw: str) -> Document:
-        """Every value that is no object, where its path is wanted, replaced by ``raw``."""
+    def replaced(self, wanted: Callable[[Path, str], bool], raw: str) -> Document:
+        """Every value that is no object, where its path and its text are wanted, replaced by ``raw``."""
         text = self.text
         for path, node in sorted(_leaves(self._root, ()), key=lambda one: one[1].start, reverse=True):
-            if wanted(path):
+            if wanted(path, text[node.start : node.end]):
                 text = text[: node.start] + raw + text[node.end :]
         return Document(text)
+
+    def with_comments(self, hidden: Callable[[str], bool]) -> Document:
+        """Comments with only white space between them are one run; those of a hidden run become ``// ...``."""
+        parts: list[str] = []
+        for found in _RUN.finditer(self.text):
+            run = found[0]
+            if run[0] == "/" and hidden(run):
+                run = _COMMENT.sub(lambda one: "// ..." if one[0].startswith("//") else "/* ... */", run)
+            parts.append(run)
+        return Document("".join(parts))
 
     # -- inside ---------------------------------------------------------------------------------------
 
@@ -233,17 +245,6 @@ class _Scanner:
     def _unreadable(self, wanted: str) -> Unprovable:
         line = self.text.count("\n", 0, self.at) + 1
         return Unprovable(f"not JSON as Orthanc reads it: {wanted} was expected in line {line}", next="mend the file")
-
-
-def parsed_patch(text: str) -> dict[str, Any]:
-    """A rendered merge patch (RFC 7396): one JSON object."""
-    try:
-        patch = json.loads(text)
-    except ValueError as error:
-        raise Unprovable(f"the patch is not JSON: {error}", next="mend the template") from error
-    if not isinstance(patch, dict):
-        raise Unprovable("the patch is not one JSON object", next="mend the template")
-    return patch
 
 
 def _leaves(node: _Node, path: Path) -> Iterator[tuple[Path, _Node]]:

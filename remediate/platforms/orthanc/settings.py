@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from remediate.errors import PlanError
+from remediate.errors import PlanError, Unprovable
 from remediate.model.base import canonical
 from remediate.model.rule import Caller, CallerIntent, Setting
 from remediate.model.site import Role
@@ -133,6 +133,37 @@ def lock_outs(document: Document, intent: CallerIntent) -> tuple[str, ...]:
                 "write its address there, or take it out"
             )
     return tuple(wrong)
+
+
+def remarks(document: Document, intent: CallerIntent) -> tuple[str, ...]:
+    """Whom it goes on letting in besides, and what a restart costs."""
+    said = []
+    callers = {(caller.ae_title.upper(), str(caller.address)): caller for caller in intent.callers}
+    for name, title, host in _others(document):
+        same = callers.get((title.upper(), host))
+        said.append(
+            f"{MODALITIES} has an entry {name!r} of somebody's own, {title} at {host}: "
+            + (
+                f"it stands for peer {same.peer} too, with permissions of its own"
+                if same
+                else "it goes on being let in"
+            )
+        )
+    if any(Role.STGCMT in caller.roles for caller in intent.callers):
+        said.append("a restart loses the storage commitment reports that Orthanc has not sent yet")
+    return tuple(said)
+
+
+def elsewhere(name: str, text: str) -> str:
+    """Orthanc reads every .json of its folder, and refuses a section that stands in two of them."""
+    try:
+        keys = Document(text).keys()
+    except Unprovable as error:
+        return f"{name} beside it cannot be read: {error.what}"
+    found = sorted({*keys} & {*ALWAYS_ALLOW, *CHECKS, MODALITIES, TITLE, IN_DATABASE})
+    if not found:
+        return ""
+    return f"{', '.join(found)} stands in {name}: move it into the file that config.file names"
 
 
 def _ours(document: Document) -> tuple[str, ...]:

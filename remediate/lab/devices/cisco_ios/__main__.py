@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -48,7 +48,8 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         default=[],
         metavar="HOW",
         help="drops-inside=RELAY: that relay dies as soon as a list bound inbound elsewhere changes; "
-        "forgets-confirm: the timer goes on after a confirm; rejects-line=TEXT: lines with TEXT are refused",
+        "forgets-confirm: the timer goes on after a confirm; rejects-line=TEXT: lines with TEXT are refused; "
+        "locks-out: no new session as soon as a list bound inbound changes",
     )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input is closed")
     return parser.parse_args(arguments)
@@ -59,6 +60,11 @@ def _interface(router: Router, name: str) -> str:
     if known not in router.running.interfaces:
         raise SystemExit(f"--relay: no interface {name} in the configuration")
     return known
+
+
+def _inbound(router: Router, interfaces: Iterable[str]) -> list[list[str]]:
+    bound = (router.running.bound(interface, "in") for interface in interfaces)
+    return [acl.body() if acl else [] for acl in bound]
 
 
 def _relays(router: Router, texts: Sequence[str], broken: Sequence[str]) -> list[Relay]:
@@ -81,16 +87,11 @@ def _relays(router: Router, texts: Sequence[str], broken: Sequence[str]) -> list
         if name not in ingress:
             raise SystemExit(f"--misbehave: no relay {name}")
     outside = [interface for name, interface in ingress.items() if name not in broken]
-
-    def bodies() -> list[list[str]]:
-        bound = (router.running.bound(interface, "in") for interface in outside)
-        return [acl.body() if acl else [] for acl in bound]
-
-    before = bodies()
+    before = _inbound(router, outside)
     for relay in relays:
         if relay.name in broken:
             assert isinstance(relay.rules, Way)
-            relay.rules.fails = lambda: bodies() != before
+            relay.rules.fails = lambda: _inbound(router, outside) != before
     return relays
 
 
@@ -101,7 +102,7 @@ def _watch(stop: asyncio.Event) -> None:
 
 async def _serve(options: argparse.Namespace) -> None:
     how = dict(text.partition("=")[::2] for text in options.misbehave)
-    unknown = set(how) - {"drops-inside", "forgets-confirm", "rejects-line"}
+    unknown = set(how) - {"drops-inside", "forgets-confirm", "rejects-line", "locks-out"}
     if unknown:
         raise SystemExit(f"--misbehave: unknown: {', '.join(sorted(unknown))}")
     router = Router(
@@ -128,6 +129,9 @@ async def _serve(options: argparse.Namespace) -> None:
             options.host_key.touch(mode=0o600)
             asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(options.host_key))
         vtys = Vtys(router)
+        if "locks-out" in how:
+            before = _inbound(router, router.running.interfaces)
+            vtys.fails = lambda: _inbound(router, router.running.interfaces) != before
         server = await listen(vtys, address, int(port), options.host_key, keys)
         stack.push_async_callback(vtys.close)
         stack.callback(server.close)

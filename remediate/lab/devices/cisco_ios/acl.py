@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from ipaddress import IPv4Address
 
 from remediate.lab.devices.cisco_ios.grammar import Ambiguous, Cursor, Invalid, Rejected, choose
@@ -127,6 +128,7 @@ class Ace:
             return False  # an ICMP message of one kind: the packets that are judged here carry ports
         return packet.source_port in self.source_ports and packet.destination_port in self.destination_ports
 
+    @cached_property
     def _tail(self) -> str:
         if self.standard:
             return ""
@@ -150,7 +152,7 @@ class Ace:
 
     def running(self) -> str:
         """As in the running configuration: ``deny`` padded to the width of ``permit``."""
-        body = self._tail()
+        body = self._tail
         if self.standard:
             host = not self.source.any and self.source.wildcard == 0
             body = str(IPv4Address(self.source.address)) if host else str(self.source)
@@ -160,7 +162,7 @@ class Ace:
     def shown(self) -> str:
         """As ``show access-lists`` prints it: only standard lists pad ``deny`` there."""
         if not self.standard:
-            return f"{self.action} {self._tail()}{self._log()}"
+            return f"{self.action} {self._tail}{self._log()}"
         if self.source.any or self.source.wildcard == 0:
             return self.running()
         wild = f"{IPv4Address(self.source.address)}, wildcard bits {IPv4Address(self.source.wildcard)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address
 from itertools import groupby
 
@@ -31,6 +32,7 @@ _ORDER = (
 )
 
 
+@lru_cache(4096)
 def place(line: str) -> int | None:
     fits = [
         (len(start), index)

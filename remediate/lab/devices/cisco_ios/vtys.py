@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from ipaddress import IPv4Address
 
 from remediate.lab.devices.cisco_ios import execute  # noqa: F401 - it adds the commands of the exec mode
@@ -20,6 +21,8 @@ class Vtys:
         self.router = router
         self.sessions: dict[int, Session] = {}
         self._tasks: dict[int, asyncio.Task[None] | None] = {}
+        #: Whether new sessions, and only these, are cut off.
+        self.fails: Callable[[], bool] = lambda: False
         router.on_log.append(self._log)
         router.on_reload.append(self._end_all)
 
@@ -40,7 +43,7 @@ class Vtys:
         return None
 
     def admits(self, address: str) -> bool:
-        return self._free(address) is not None
+        return not self.fails() and self._free(address) is not None
 
     def knows(self, user: str, password: str) -> bool:
         known = self.router.running.users.get(user)

@@ -1,0 +1,175 @@
+"""One session with the host of an archive: its file, its restart, and the way back to what it ran before.
+
+As on a network device, what runs and what is read at the next start are two things. A push swaps the file, restarts
+the archive and puts the old file back; only ``save`` leaves the new one in place. So a change that is not confirmed
+does not outlive a restart of the host, where the revert timer would not run on.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from remediate.errors import CommandRejected, Unprovable
+from remediate.model.change import Candidate, Diff, Pending, Token
+from remediate.model.peers import LivePeers
+from remediate.model.rule import CallerIntent
+from remediate.model.site import Device, IPAddress
+from remediate.platforms import PushState, deadman
+from remediate.platforms.archive import connections, scripts
+from remediate.platforms.session import Session
+
+if TYPE_CHECKING:
+    from remediate.platforms.archive import Product
+
+#: Seconds that a stop and a start may take on a slow machine with a large index, associations ended before.
+_RESTART_TAKES = 85.0
+
+
+class ArchiveFile:
+    def __init__(self, device: Device, session: Session, product: Product) -> None:
+        assert device.config is not None  # the inventory makes no device of an archive without it
+        self._device = device
+        self._config = device.config
+        self._session = session
+        self._product = product
+        self._deadman = deadman.DeadMan(device.name, session, takes=_RESTART_TAKES)
+        self._candidate: Candidate | None = None
+
+    def preflight(self) -> tuple[str, ...]:
+        ports = tuple(map(str, self._config.ports))
+        found = self._deadman.must(scripts.FACTS, "could not be looked at", self._config.path, *ports).out
+        facts = dict(line.partition("=")[::2] for line in found.splitlines())
+        lacks = []
+        if facts.get("uid") != "0":
+            lacks.append("not root: log in as root, or let this user run sudo without a password")
+        if not facts.get("timer"):
+            lacks.append("no revert timer: install util-linux (setsid) or run systemd")
+        if facts.get("state") != "writable":
+            lacks.append(f"{deadman.STATE} cannot be written: the revert timer keeps its files there")
+        if facts.get("file") != "readable":
+            lacks.append(f"no file {self._config.path} there (config.file)")
+        else:
+            lacks += self._elsewhere()
+        if not facts.get("ss"):
+            lacks.append("no ss: install iproute2; it shows when the archive listens again")
+        elif facts.get("listens") != "yes":
+            lacks.append(f"nothing listens on port {', '.join(ports)}: a restart could not be seen to work")
+        else:
+            lacks += self._product.lacks(facts.get("command", ""))
+        return tuple(lacks)
+
+    def running_config(self) -> str:
+        """What the archive was started with, the secrets in it masked."""
+        text = self._deadman.must(scripts.RUNNING, "does not show its configuration", self._config.path).out
+        try:
+            return self._product.masked(text)
+        except Unprovable as error:
+            error.where = f"{self._config.path} on {self._device.name}"
+            raise
+
+    def objections(self, text: str) -> str:
+        try:
+            self._product.patched(self._product.parsed(self._read()), text)
+        except Unprovable as error:
+            return error.what
+        return ""
+
+    def load_merge_candidate(self, candidate: Candidate) -> None:
+        old = self._read()
+        try:
+            new = self._product.patched(self._product.parsed(old), candidate.text).text
+            back = self._product.patched(self._product.parsed(new), candidate.inverse).text
+        except Unprovable as error:
+            raise CommandRejected(
+                "the configuration cannot be made from the file; nothing was loaded",
+                words=error.what,
+                where=self._device.name,
+                next="mend the file, and plan again",
+            ) from error
+        if self._product.foreign(self._product.parsed(back)) != self._product.foreign(self._product.parsed(old)):
+            raise CommandRejected(
+                "the inverse does not give the file back; nothing was loaded",
+                words="something that is not ours would be lost",
+                where=self._device.name,
+                next="plan again",
+            )
+        callers = [
+            (caller.address, caller.port)
+            for section in candidate.sections
+            if isinstance(section.intent, CallerIntent)
+            for caller in section.intent.callers
+            if caller.port is not None
+        ]
+        self._deadman.stage(
+            {
+                "old": old,
+                "new": new,
+                "path": self._config.path,
+                "restart.sh": self._config.restart + "\n",
+                "common.sh": scripts.common(
+                    shlex.quote(self._config.path), self._config.ports, self._config.dicom_ports, callers
+                ),
+                "load.sh": scripts.LOAD,
+                "undo.sh": scripts.UNDO,
+                "save.sh": scripts.SAVE_ONE,
+            },
+            scripts.CHECK,
+        )
+        self._candidate = candidate
+
+    def compare_config(self) -> Diff:
+        assert self._candidate is not None
+        return Diff(text=self._candidate.diff)
+
+    def discard_config(self) -> None:
+        self._candidate = None
+        self._deadman.discard()
+
+    def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:  # noqa: ARG002 -- no log there
+        self._deadman.commit(token, revert_in)
+
+    def pending(self) -> Pending | None:
+        return self._deadman.pending()
+
+    def state_of(self, token: Token) -> PushState:
+        return self._deadman.state_of(token)
+
+    def confirm_commit(self, token: Token) -> None:
+        self._deadman.confirm(token)
+
+    def rollback(self, token: Token, made: Candidate) -> None:  # noqa: ARG002 -- its inverse is on the device
+        self._deadman.rollback(token)
+
+    def save(self) -> str:
+        """Raises CommandRejected where somebody has changed the file since it was read."""
+        self._deadman.must(scripts.SAVE, "does not keep the new file", self._config.path)
+        return self._config.path
+
+    def forget(self, token: Token) -> None:
+        self._deadman.forget(token)
+
+    def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002 -- here
+        lines = self._deadman.must(scripts.PEERS, "does not show its connections", *map(str, sorted(ports))).out
+        try:
+            found = [connections.read(line) for line in lines.splitlines() if line.strip()]
+        except ValueError as error:
+            return LivePeers(cannot=f"what ss shows there cannot be read: {error}")
+        return LivePeers(connections=tuple(one for one in found if one is not None), how="its open connections")
+
+    def abort(self) -> None:
+        self._session.abort()
+
+    def close(self) -> None:
+        self._session.close()
+
+    def _read(self, path: str | None = None) -> str:
+        return self._deadman.must(scripts.READ, "does not show its configuration", path or self._config.path).out
+
+    def _elsewhere(self) -> list[str]:
+        if not self._product.siblings:
+            return []
+        names = self._deadman.run(scripts.SIBLINGS, self._config.path, self._product.siblings).out.splitlines()
+        return [said for name in names if (said := self._product.elsewhere(name, self._read(name)))]

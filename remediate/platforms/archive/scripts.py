@@ -1,0 +1,159 @@
+"""What is run on the host of an archive, as POSIX shell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from remediate.model.site import IPAddress
+from remediate.platforms.deadman import FACTS as MACHINE
+from remediate.platforms.deadman import HEAD
+
+#: $1 the file, then the ports. ``command``: of the process that listens on the last of them.
+FACTS = f"""{MACHINE}
+[ -f "$1" ] && [ -r "$1" ] && echo file=readable
+command -v ss >/dev/null && echo ss=yes
+shift; listens=yes
+for port in "$@"; do ss -Hltn "sport = :$port" | grep -q . || listens=no; done
+echo "listens=$listens"
+pid=$(ss -Hltnp "sport = :$port" | sed -n 's/.*pid=\\([0-9]*\\).*/\\1/p' | head -n 1)
+[ -z "$pid" ] || printf 'command=%s\\n' "$(tr '\\0\\n' '  ' < "/proc/$pid/cmdline")"
+true
+"""
+
+READ = f"""{HEAD}
+cat -- "$1"
+"""
+
+#: $1 the file, $2 how the names of the others end.
+SIBLINGS = f"""{HEAD}
+for one in "$(dirname -- "$1")"/*"$2"; do
+    [ -f "$one" ] && [ "$(readlink -f -- "$one")" != "$(readlink -f -- "$1")" ] && printf '%s\\n' "$one"
+done
+true
+"""
+
+#: $1 the file. While a push is in force that is not saved, the archive runs with the push's own copy.
+RUNNING = f"""{HEAD}
+for folder in "$state"/*/; do
+    [ "$(cat "$folder/path" 2>/dev/null)" = "$1" ] && [ ! -e "$folder/saved" ] || continue
+    [ -e "$folder/armed" ] || [ -e "$folder/confirmed" ] || continue
+    [ "$(cat "$folder/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] || continue
+    if cmp -s "$folder/old" "$1"; then cat "$folder/new"; exit; fi
+done
+cat -- "$1"
+"""
+
+#: Beside the staged files: the file must still be what was read, to the byte, or somebody else's edit would be lost.
+CHECK = """\
+. ./common.sh
+cmp -s old "$file" || { echo "$file has changed since it was read, or is not UTF-8 text" >&2; exit 6; }
+"""
+
+#: Both copies stand ready beside the file first, so that each swap is one rename. ``down``: seconds from the last
+#: moment at which the old sockets listened to the first at which the new ones did, seen at most 50 ms late.
+LOAD = """\
+. ./common.sh
+cmp -s old "$file" || { echo "$file has changed since it was staged" >&2; exit 6; }
+quiet || { echo "associations are open, and a restart would end them; run it again when they have ended" >&2; exit 7; }
+ready old && ready new || { rm -f "$file".rmd-*; exit 8; }
+mv "$file.rmd-new" "$file"
+if restarted; then mv "$file.rmd-old" "$file"; exit; fi
+cat restart.log >&2
+mv "$file.rmd-old" "$file"
+if restarted; then echo "the archive did not come back with the new file; it runs with the old one again" >&2
+else echo "THE ARCHIVE IS DOWN: it came back neither with the new file nor with the old one" >&2; fi
+exit 9
+"""
+
+#: What somebody has written into the file meanwhile stays, for whoever restarts the archive next.
+UNDO = """\
+. ./common.sh
+cmp -s old "$file" || cmp -s new "$file" || [ -e "$file.rmd-theirs" ] || cp -p "$file" "$file.rmd-theirs" || exit 8
+ready old || exit 8
+mv "$file.rmd-old" "$file"
+restarted; failed=$?
+[ ! -e "$file.rmd-theirs" ] || mv "$file.rmd-theirs" "$file"
+rm -f "$file.rmd-new"
+exit $failed
+"""
+
+#: In a push's folder. Where the host was restarted since, the archive runs with the old file and is restarted too.
+SAVE_ONE = """\
+. ./common.sh
+if cmp -s new "$file"; then : > saved; exit; fi
+cmp -s old "$file" || { echo "somebody has changed $file since the push; the next restart takes theirs" >&2; exit 6; }
+ready new || exit 8
+mv "$file.rmd-new" "$file"
+if [ "$(cat boot)" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then
+    restarted || { cat restart.log >&2; exit 9; }
+fi
+: > saved
+"""
+
+#: $1 the file.
+SAVE = f"""{HEAD}
+for folder in "$state"/*/; do
+    [ "$(cat "$folder/path" 2>/dev/null)" = "$1" ] && [ -e "$folder/confirmed" ] && [ ! -e "$folder/saved" ] || continue
+    ( cd "$folder" && sh save.sh ) || exit
+done
+"""
+
+#: Seconds that open associations are given to end, and a restart to be done.
+_QUIET, _RESTART = 20, 40
+
+
+def common(file: str, ports: Iterable[int], dicom: Iterable[int], callers: Iterable[tuple[IPAddress, int]]) -> str:
+    """``file``: quoted for the shell. ``dicom``: those of its ports on which associations come in; ``callers``: where
+    it opens some itself. Others, those of browsers, may be cut.
+    """
+    listening = " or ".join(f"sport = :{port}" for port in ports)
+    ways = [f"sport = :{port}" for port in dicom]
+    ways += [f"( dst {_host(address)} and dport = :{port} )" for address, port in dict.fromkeys(callers)]
+    return f"""\
+file=$(readlink -f -- {file})
+now() {{ date +%s%N; }}
+listeners() {{ ss -Hltne '( {listening} )' | sed -n 's/.* ino:\\([0-9]*\\).*/\\1/p' | sort; }}
+quiet() {{
+    until=$(($(now) + {_QUIET} * 1000000000))
+    while ss -Htn state established '( {" or ".join(ways)} )' | grep -q .; do
+        [ "$(now)" -lt "$until" ] || return 1
+        sleep 0.2
+    done
+}}
+ready() {{
+    cp -p "$file" "$file.rmd-$1" && cat "$1" > "$file.rmd-$1"
+}}
+restarted() {{
+    listeners > before; count=$(grep -c . < before)
+    [ "$count" -gt 0 ] || count={len(tuple(ports))}
+    gone=$(now); until=$(($(now) + {_RESTART} * 1000000000)); at=
+    rm -f restart.status
+    ( sh restart.sh > restart.log 2>&1; echo $? > restart.status ) &
+    while [ -z "$at" ] || [ ! -s restart.status ]; do
+        listeners > listening
+        if [ -s before ] && cmp -s before listening; then gone=$(now)
+        elif [ -n "$at" ]; then :
+        elif [ "$(grep -c . < listening)" -ge "$count" ] && ! grep -qxFf listening before; then at=$(now); fi
+        if [ -s restart.status ] && [ "$(cat restart.status)" != 0 ]; then return 1; fi
+        if [ "$(now)" -ge "$until" ]; then
+            [ -s restart.status ] || echo "the restart command has not ended after {_RESTART} s" >> restart.log
+            [ -n "$at" ] || echo "not listening again after {_RESTART} s" >> restart.log
+            return 1
+        fi
+        sleep 0.05
+    done
+    down=$(( (at - gone) / 1000000 ))
+    printf '%d.%03d\\n' $((down / 1000)) $((down % 1000)) > down
+}}
+"""
+
+
+def _host(address: IPAddress) -> str:
+    return f"[{address}]" if address.version == 6 else str(address)
+
+
+#: The ports.
+PEERS = f"""{HEAD}
+set -e
+for port in "$@"; do ss -Htn state established "( sport = :$port )"; done
+"""

@@ -1,0 +1,64 @@
+"""What a proven section does to packets, in words for whoever approves it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from remediate.model.change import Section
+from remediate.model.rule import CallerIntent, Intent
+from remediate.model.site import Door
+
+
+def effect(section: Section, *, closing: bool) -> tuple[str, ...]:
+    """``closing``: the entries are proved to be the intent; otherwise an earlier state comes back."""
+    if not closing:
+        if section.rules is None:
+            return (f"{section.name} goes away: what it decided about fares as if it had never been there",)
+        return (f"{section.name} is again as it was: {_entries(section.rules)}",)
+    if isinstance(section.intent, CallerIntent):
+        return tuple(_callers(section.intent))
+    return tuple(_packets(section.intent))
+
+
+def _packets(intent: Intent) -> Iterable[str]:
+    """The answers on the way out are told with the packets on the way in: both are in the proof."""
+    for door in intent.doors:
+        interfaces = intent.stands_on(door)
+        if not interfaces:
+            continue
+        where = f"TCP to {door.address} {_ports(door.seen)}, coming in by {', '.join(interfaces)}"
+        served = ", ".join(_served(intent, door, interfaces))
+        yield f"permitted: {where}: {served or 'nobody'}"
+        others = f"everybody{' else' if served else ''}"
+        if intent.observe:
+            yield f"noted and let through: {where}: {others}"
+        else:
+            yield f"denied: {where}: {others}, in sessions that are open too"
+    yield "untouched: every other packet"
+
+
+def _served(intent: Intent, door: Door, interfaces: tuple[str, ...]) -> Iterable[str]:
+    for permit in intent.permits:
+        ports = door.of(permit.ports)
+        at = tuple(interface for interface in interfaces if interface in intent.stands_on(permit))
+        if ports and at and permit.source.version == door.address.version:
+            only = f" by {', '.join(at)}" if at != interfaces else ""
+            yield f"{permit.peer} ({_source(permit.source)}) to {_ports(ports)}{only}"
+
+
+def _callers(intent: CallerIntent) -> Iterable[str]:
+    for caller in intent.callers:
+        yield f"accepted: {caller.ae_title} at {caller.address} ({caller.peer}): {', '.join(caller.roles)}"
+    yield f"rejected: associations by anybody else, or to another title than {intent.ae_title}"
+
+
+def _source(source: object) -> str:
+    return str(source).removesuffix("/32").removesuffix("/128")
+
+
+def _ports(ports: Sequence[int]) -> str:
+    return f"port{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+
+
+def _entries(found: Sequence[object]) -> str:
+    return f"{len(found)} entr{'y' if len(found) == 1 else 'ies'}"

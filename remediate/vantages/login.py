@@ -1,0 +1,66 @@
+"""A login to a device from a vantage: its SSH server opens the connection, and ours is spoken through it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncssh
+
+from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError, VantageError
+from remediate.model.site import Login, Vantage
+from remediate.vantages.ssh import LOGIN_WAIT, TRUST, connect, reason
+
+
+def try_login(vantage: Vantage, device: str, login: Login) -> None:
+    """In a thread of the caller's, which has no loop. The vantage is logged in to afresh, too.
+
+    Raises VantageError where the vantage itself cannot be used, otherwise the DeviceError family.
+    """
+    asyncio.run(_try_login(vantage, device, login))
+
+
+async def _try_login(vantage: Vantage, device: str, login: Login) -> None:
+    where = f"{device} from {vantage.name}"
+    try:
+        # The vantage is not trusted with the device's identity: the key is compared with the one that is known here.
+        known_hosts = asyncssh.read_known_hosts(login.known_hosts)
+    except (OSError, ValueError) as error:
+        raise HostKeyError(f"known_hosts cannot be read: {reason(error)}", where=where, next=TRUST) from error
+    own = login.key is None and login.password is None  # the agent, and the usual files in ~/.ssh
+    place, _ = await connect(vantage)
+    try:
+        async with asyncio.timeout(LOGIN_WAIT):
+            connection = await asyncssh.connect(
+                login.host,
+                login.port,
+                tunnel=place,
+                username=login.username,
+                password=login.password.get_secret_value() if login.password else None,
+                client_keys=() if own else [login.key] if login.key else None,
+                agent_path=() if own else None,
+                config=None,
+                known_hosts=known_hosts,
+            )
+        connection.close()
+        await connection.wait_closed()
+    except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
+        raise HostKeyError(
+            f"another host key than the one that is known ({login.known_hosts}) answers there", where=where, next=TRUST
+        ) from error
+    except asyncssh.PermissionDenied as error:
+        raise AuthenticationFailed("the device does not accept this login", where=where, next=_LET_IN) from error
+    except asyncssh.ChannelOpenError as error:
+        if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
+            raise VantageError(
+                "the SSH server does not allow forwarding (AllowTcpForwarding)", where=vantage.name, next=_LET_IN
+            ) from error
+        raise DeviceUnreachable(f"no way to it: {error.reason}", where=where, next=_LET_IN) from error
+    except TimeoutError as error:
+        raise DeviceUnreachable(f"no login within {LOGIN_WAIT:g} s", where=where, next=_LET_IN) from error
+    except (OSError, ValueError, asyncssh.Error) as error:
+        raise DeviceUnreachable(f"no login: {reason(error)}", where=where, next=_LET_IN) from error
+    finally:
+        place.abort()
+
+
+_LET_IN = "see that the device can be managed from there, or take that place out of its `management`"
