@@ -160,7 +160,18 @@ def test_what_is_known_to_be_wrong_is_not_held(canary: Canary, tmp_path: Path) -
 def test_it_is_held_again_after_a_crash(site: Fleet, canary: Canary, tmp_path: Path) -> None:
     loaded, plan = site.planned(HOLD)
     file = tmp_path / "r.db"
-    at = ("planned", "preflight", "baseline", "arming", "pushing", "pushed", "all pushed", "looked", "held")
+    at = (
+        "planned",
+        "preflight",
+        "live peers",
+        "baseline",
+        "arming",
+        "pushing",
+        "pushed",
+        "all pushed",
+        "looked",
+        "held",
+    )
     told = Told(canary)
     with (
         RecordThatStops.open(file, at=len(at)) as stopping,

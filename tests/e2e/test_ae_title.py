@@ -132,7 +132,7 @@ def test_behind_a_firewall_that_is_closed_it_is_applied_all_the_same(user: User,
 
 #: The entries on both sides of each thing that is done on the host.
 TOUCHED = ("pushing", "pushed", "verified", "confirming", "device confirmed")
-OTHERS = ("planned", "preflight", "baseline", "arming", "all pushed", "looked")
+OTHERS = ("planned", "preflight", "live peers", "baseline", "arming", "all pushed", "looked")
 
 
 ENTRIES = (*TOUCHED, *OTHERS) if os.environ.get("REMEDIATE_FAULTS") == "all" else TOUCHED
