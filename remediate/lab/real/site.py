@@ -347,8 +347,12 @@ class LabSite:
         """Its file as it was, and nobody left who would change it; the archive itself is restarted only if need be."""
         self._end_all("pacs", but=("Orthanc", "sshd"))
         file, wanted = f"{files.ETC}/orthanc.json", files.orthanc_json(self.layout)
-        if self.exec("pacs", ["cat", file]).stdout != wanted:
+        changed = self.exec("pacs", ["cat", file]).stdout != wanted
+        if changed:
             self.must("pacs", ["tee", file], input=wanted)
+        # A guard that dropped the other side's FIN has left it a connection that seems to be open.
+        ours = f"( sport = :{self.layout.dicom_port} or sport = :{self.layout.web_port} )"
+        if changed or self.must("pacs", ["ss", "-Htn", "state", "established", ours]):
             self._kill("pacs", "Orthanc")
 
     def _end_all(self, host: str, but: Collection[str] = ()) -> None:
