@@ -83,8 +83,11 @@ class Loopback:
             assert process.poll() is None, f"the server ended with {process.returncode}: {log[-2000:]}"
 
     def stop(self) -> None:
+        """Returns once nothing listens there any more: a child of dcmqrscp's has inherited its listening socket, and
+        would be taken for the next server, which is not there yet."""
         while self._running:
             self._end(self._running.pop())
+        hosts.until(lambda: not hosts.listening(self._first.pid, PORT), what=f"the end of all servers on port {PORT}")
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
