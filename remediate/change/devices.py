@@ -87,7 +87,7 @@ def _told(task: Callable[..., Any], devices: int, watch: Watch) -> Callable[...,
         began, failed = time.monotonic(), ""
         try:
             return task(on, **params)
-        except Exception as error:
+        except Exception as error:  # only told: it is raised again as it is
             text = error.what if isinstance(error, RemediateError) else type(error).__name__
             failed = text.partition("\n")[0]
             raise

@@ -33,7 +33,7 @@ def write(folder: Path) -> tuple[Path, ...]:
             with path.open("xb") as file:  # made by somebody else meanwhile: an error, too
                 made.append(path)
                 file.write(content)
-    except BaseException as error:
+    except BaseException as error:  # Ctrl-C too: no half of a starter is left behind
         for one in reversed(made):
             with suppress(OSError):  # somebody put something of his own into a new folder: it stays
                 one.rmdir() if one.is_dir() else one.unlink()

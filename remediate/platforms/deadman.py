@@ -58,6 +58,7 @@ while [ -s loader ] && kill -0 "$(cat loader)" 2>/dev/null && [ $tries -lt 1200 
 done
 """
 
+#: A timer that has gone by itself is disarmed too: the rename before it has decided.
 _DISARM = """\
 if [ -d /run/systemd/system ]; then systemctl stop "remediate-$1.timer" || true
 else kill -- "-$(cat deadman.pid)" 2>/dev/null || true; fi

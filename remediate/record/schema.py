@@ -115,7 +115,7 @@ def _sqlite(path: Path) -> tuple[sa.Engine, str]:
         engine = _engine(path)
         try:
             _prepare(engine, where, create=False)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else would close the connections
             engine.dispose()
             raise
     return engine, where

@@ -75,7 +75,7 @@ class Spec:
         """What is already in the lists is let through as before; the proof says so of every packet."""
         return ()
 
-    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
+    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002 -- none
         return ()  # what the proof compares is all there is
 
     def read(self, device: Device, running: str) -> State:

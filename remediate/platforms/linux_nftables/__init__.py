@@ -44,7 +44,7 @@ class Spec:
         """A chain of its own stands in nobody's way but the guarded ports'."""
         return ()
 
-    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
+    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002 -- none
         return ()  # what the proof compares is all there is
 
     def read(self, device: Device, running: str) -> State:  # noqa: ARG002 -- our table is the same on every device
