@@ -89,6 +89,7 @@ def test_the_disk_is_full_after_the_push(tmp_path: Path) -> None:
         assert process.returncode == 5, err
         assert "the record cannot be used" in err
         assert "edge-router: unless it is confirmed by now, it takes the change back by itself at" in err
+        wait_for(lambda: look(here.site).running == here.before.running)
         assert here.resume() == 4
         now = look(here.site)
         assert (now.running, now.startup, now.pending) == (here.before.running, here.before.startup, None)

@@ -317,19 +317,13 @@ def test_the_pacs_restarts_after_the_push(tmp_path: Path) -> None:
         def restart(of: Site) -> None:
             of.kill_archive()
             layout = replace(of.made.layout, canary_port=of.made.layout.canary_port + 50)  # the canary is still there
-            started = threading.Timer(2.0, lambda: of.stack.callback(_end, embedded._archive(layout)))
+            started = threading.Timer(2.0, lambda: of.stack.enter_context(embedded.archive(layout)))
             started.start()
             of.stack.callback(started.join)
 
         done = site.run({"verify": restart})
         assert (done.exit_status, done.waves[0].state) == (0, State.CONFIRMED), done.reason
         site.check_in_force()
-
-
-def _end(process: Any) -> None:
-    process.stdin.close()
-    process.wait(10)
-    process.stdout.close()
 
 
 # -- other people --------------------------------------------------------------------------------------

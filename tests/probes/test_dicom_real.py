@@ -44,15 +44,16 @@ def scp(
         ae.add_supported_context(uid)
     for name, value in attributes.items():
         setattr(ae, name, value)
-    sockets: list[socket.socket] = []  # pynetdicom leaves them open after a RST
-    opened = (evt.EVT_CONN_OPEN, lambda event: sockets.append(event.assoc.dul.socket.socket))
+    accepted: list[tuple[Any, socket.socket]] = []  # pynetdicom leaves the socket open after a RST
+    opened = (evt.EVT_CONN_OPEN, lambda event: accepted.append((event.assoc, event.assoc.dul.socket.socket)))
     server = ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, find), opened, *handlers])
     assert server is not None
     try:
         yield server.server_address[1]
     finally:
         server.shutdown()
-        for one in sockets:
+        for association, one in accepted:
+            association.join(10)  # nothing is closed under a thread that reads from it
             one.close()
 
 

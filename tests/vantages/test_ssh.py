@@ -107,8 +107,9 @@ def test_a_cancelled_open_leaves_no_silent_connection(start_sshd: StartSshd) -> 
             ended.set_result(None)
 
         sshd = start_sshd()
-        async with serving(notes) as port:
-            lookout = await opened(sshd.via)
+        async with serving(notes) as port, serving(is_silent) as canary:
+            lookout = await opened(sshd.via, canaries=(("127.0.0.1", canary),))
+            assert (await lookout.canaries("here")).alive, "the process that opens connections is there by now"
             children = sshd.children()
             for pid in children:
                 os.kill(pid, signal.SIGSTOP)

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,8 +16,6 @@ import asyncssh
 import yaml
 
 from remediate.errors import RemediateError, UsageError
-
-_READY_IN = 30.0
 
 
 @dataclass(frozen=True)
@@ -70,9 +68,11 @@ class Layout:
         return self.clinic, self.dicom_port + 1
 
 
-def free_layout() -> Layout:
-    """Raises UsageError where loopback has only one address, with what to do about it.
+@contextmanager
+def _claimed_layout() -> Iterator[Layout]:
+    """Addresses that are this site's alone as long as the context lasts, also beside sites of other processes.
 
+    Raises UsageError where loopback has only one address, with what to do about it.
     A server of this machine that listens on all addresses has its port on loopback too: other ports are tried then.
     """
     for number, net in enumerate(secrets.randbelow(100) + 100 for _ in range(20)):
@@ -90,10 +90,13 @@ def free_layout() -> Layout:
             (layout.clinic, layout.listens[1]),
             (layout.internet, 0),
         ]
+        claim = socket.socket()  # bound and never listening: nobody else can have it at the same time
         try:
+            claim.bind((layout.router_management, 10999 + up))
             for address in wanted:
                 socket.create_server(address).close()
         except OSError as error:
+            claim.close()
             if error.errno == 49 or sys.platform == "darwin":  # EADDRNOTAVAIL there
                 names = sorted({address for address, _ in wanted})
                 commands = "\n".join(f"  sudo ifconfig lo0 alias {name}" for name in names)
@@ -102,7 +105,9 @@ def free_layout() -> Layout:
                     next=f"add them (they are gone after a restart):\n{commands}",
                 ) from error
             continue
-        return layout
+        with claim:
+            yield layout
+        return
     raise UsageError(
         "no free addresses and ports on loopback for the demo",
         next="see what listens here, and end what you do not need: ss -ltn",
@@ -129,30 +134,17 @@ def standing(folder: Path, *, misbehave: str | None = None, minute: float = 60.0
 
     ``minute``: seconds that a minute of the router's revert timer takes.
     """
-    layout = free_layout()
-    site = EmbeddedSite(layout, folder)
-    _write(site)
-    processes: list[subprocess.Popen[str]] = []
-    try:
-        processes.append(_archive(layout))
-        processes.append(_router(site, misbehave, minute))
+    with ExitStack() as stack:
+        site = EmbeddedSite(stack.enter_context(_claimed_layout()), folder)
+        _write(site)
+        stack.enter_context(archive(site.layout))
+        stack.enter_context(_router(site, misbehave, minute))
         yield site
-    finally:
-        for process in reversed(processes):
-            assert process.stdin is not None
-            process.stdin.close()  # each ends when this is closed, also when we are killed
-        for process in processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
 
 
-def _archive(layout: Layout) -> subprocess.Popen[str]:
-    process = _start("remediate.lab.embedded.pacs")
+@contextmanager
+def archive(layout: Layout) -> Iterator[None]:
+    """The archive of such a site, as long as the context lasts."""
     wiring = {
         "address": layout.archive,
         "dicom_port": layout.dicom_port,
@@ -161,14 +153,12 @@ def _archive(layout: Layout) -> subprocess.Popen[str]:
         "destinations": {"CLINICMOD": layout.listens},
         "canary": (layout.router_outside, layout.canary_port),
     }
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(wiring) + "\n")
-    process.stdin.flush()
-    _wait(process, "the archive")
-    return process
+    with _running("the archive", "remediate.lab.embedded.pacs", told=json.dumps(wiring)):
+        yield
 
 
-def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> subprocess.Popen[str]:
+@contextmanager
+def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterator[None]:
     i = site.layout
     relays = []
     for service, port in (("dicom", i.dicom_port), ("web", i.web_port)):
@@ -179,8 +169,7 @@ def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> subproc
             "--relay",
             f"inside-{service}:GigabitEthernet0/1>GigabitEthernet0/2:{i.inside}:{port}->{target}",
         ]
-    process = _start(
-        "remediate.lab.devices.cisco_ios",
+    arguments = [
         "--config",
         str(site.folder / "startup-config"),
         "--ssh",
@@ -194,22 +183,32 @@ def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> subproc
         *relays,
         *(["--misbehave", misbehave] if misbehave else []),
         "--until-stdin-closes",
-    )
-    _wait(process, "the router")
-    return process
+    ]
+    with _running("the router", "remediate.lab.devices.cisco_ios", *arguments):
+        yield
 
 
-def _start(module: str, *args: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-
-
-def _wait(process: subprocess.Popen[str], what: str) -> None:
-    """Each prints one line when it answers, or ends."""
-    assert process.stdout is not None
-    if not process.stdout.readline():
-        raise RemediateError(f"{what} of the demo did not start (exit status {process.wait()})")
+@contextmanager
+def _running(what: str, module: str, *args: str, told: str = "") -> Iterator[None]:
+    """A process that is told a line, and prints one when it answers."""
+    command = [sys.executable, "-m", module, *args]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        process.stdin.write(f"{told}\n")
+        process.stdin.flush()
+        if not process.stdout.readline():
+            raise RemediateError(f"{what} of the demo did not start (exit status {process.wait()})")
+        yield
+    finally:
+        with suppress(BrokenPipeError):  # it ended before it read what it was told
+            process.stdin.close()  # it ends when this is closed, also when we are killed
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        process.stdout.close()
 
 
 def _write(site: EmbeddedSite) -> None:
