@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from remediate import probes
-from remediate.change import batches
+from remediate.change import lanes
 from remediate.errors import EXIT_EXPOSED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK, Interrupted
 from remediate.inventory.ports import How, Place
 from remediate.inventory.ranges import Ranges
@@ -26,7 +26,7 @@ from remediate.model.discovery import Beside, Discovered, Heard, Likeness
 from remediate.model.observation import Observation, Question, Rung, Surface
 from remediate.model.site import IPAddress, Limits, LocalVia, Scope, ServiceKind, Site, Vantage
 from remediate.policy import PROBE_AE_TITLE
-from remediate.runner import Cancellation
+from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
 #: It answered an A-ASSOCIATE-RQ as DICOM does; a rejection tells that too.
@@ -128,8 +128,8 @@ class Hunt:
         if not isinstance(self.vantage.via, LocalVia):
             return 2 * _FAR_PENDING
         if self.limits.per_site is None:
-            return batches.WAITING
-        return max(16, min(batches.WAITING, math.ceil(self.limits.per_site * (self.deadline + 1))))
+            return lanes.WAITING
+        return max(16, min(lanes.WAITING, math.ceil(self.limits.per_site * (self.deadline + 1))))
 
     @property
     def seconds(self) -> tuple[float, float]:
@@ -195,7 +195,7 @@ def run(
     opened, and what a question raised: ScopeError, or a fault of the consumer.
     """
     cancellation = Cancellation()
-    asker = batches.loop_runner(cancellation, 2 * hunt.at_a_time)
+    asker = LoopRunner(cancellation=cancellation)
     name = hunt.vantage.name
     lookout = Lookout(Site(vantages={name: hunt.vantage}, limits=hunt.limits), [name], scope=hunt.scope)
     asking = _Asking(hunt, lookout, consumer, tally)
@@ -212,8 +212,7 @@ def run(
             for error in asker.submit(lookout.open()).result().values():
                 raise error
             look_at_canaries()
-            size = max(256, min(batches.BATCH, hunt.at_a_time))
-            batches.ask_all(iter(hunt.ranges), asking.address, asker, size=size)
+            lanes.ask_all(iter(hunt.ranges), asking.address, asker, most=hunt.at_a_time)
             if not cancellation.requested:
                 look_at_canaries()
     finally:
@@ -232,7 +231,7 @@ class _Asking:
         self._consumer = consumer
         self._tally = tally
 
-    async def address(self, number: int, address: IPAddress) -> None:  # noqa: ARG002 -- the number is the batch's
+    async def address(self, number: int, address: IPAddress) -> None:  # noqa: ARG002 -- the number is the list's
         """One port after the other."""
         one = _Address(self._hunt, self._lookout, address)
         whole = False

@@ -15,15 +15,15 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from remediate import probes
-from remediate.change import batches
+from remediate.change import lanes
 from remediate.errors import EXIT_EXPOSED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK, Interrupted
 from remediate.inventory.targets import Refused, Target, Targets
-from remediate.judge import finding, seeing
+from remediate.judge import seeing, weigh
 from remediate.model.observation import CanaryReport, Observation, Question, Rung
 from remediate.model.site import Canary, IPAddress, Limits, LocalVia, Scope, Site, Vantage, Zone
-from remediate.model.verdict import Expectation, Finding, Outcome, Purpose
+from remediate.model.verdict import Outcome, Purpose
 from remediate.policy import CLOSED, PROBE_AE_TITLE
-from remediate.runner import Cancellation
+from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
 #: The one vantage of a sweep.
@@ -36,7 +36,8 @@ class Answer(NamedTuple):
     line: int
     target: Target
     observation: Observation
-    finding: Finding
+    outcome: Outcome
+    why: str
 
 
 #: Takes each answer, on the runner's loop; nothing new is asked while too many of them wait in it.
@@ -138,7 +139,7 @@ class _Asking:
         self._consumer = consumer
         self._tally = tally
         self._cancellation = cancellation
-        self._runner = batches.loop_runner(cancellation)
+        self._runner = LoopRunner(cancellation=cancellation)
         site = Site(vantages={HERE: sweep.vantage}, limits=sweep.limits)
         self._lookout = Lookout(site, [HERE], scope=sweep.scope)
         self._canaries: tuple[CanaryReport, ...] = ()
@@ -148,7 +149,7 @@ class _Asking:
         for error in self._runner.submit(self._lookout.open()).result().values():
             raise error
         self._look_at_canaries()
-        batches.ask_all(self._sweep.targets.share(*self._sweep.share), self.ask, self._runner)
+        lanes.ask_all(self._sweep.targets.share(*self._sweep.share), self.ask, self._runner)
         if not self._cancellation.requested:
             self._look_at_canaries()
 
@@ -169,11 +170,10 @@ class _Asking:
     async def ask(self, line: int, target: Target) -> None:
         question = self._question(target)
         observation = await probes.observe(self._lookout.dial, question, self._sweep.deadline)
-        expected = Expectation(question=question, purpose=Purpose.OUTSIDE_CLOSED, rungs=CLOSED)
-        found = finding(expected, observation, self._alive)
-        await self._consumer(Answer(line, target, observation, found))
+        outcome, why = weigh(observation, Purpose.OUTSIDE_CLOSED, CLOSED, alive=self._alive.get(HERE, False))
+        await self._consumer(Answer(line, target, observation, outcome, why))
         self._tally.rungs[observation.rung] += 1
-        self._tally.outcomes[found.outcome] += 1
+        self._tally.outcomes[outcome] += 1
 
     def _question(self, target: Target) -> Question:
         """An address is what a PACS is to the dial's gate: one association at a time, whatever lines name it."""

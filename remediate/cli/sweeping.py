@@ -69,15 +69,16 @@ class Options(NamedTuple):
 
 
 class _Output:
-    def line(self, answer: Answer) -> str:
-        from remediate.report.lines import line
+    def __init__(self) -> None:
+        from remediate.report import lines
 
-        return line(answer.line, answer.target, answer.finding)
+        self._as = lines
+
+    def line(self, answer: Answer) -> str:
+        return self._as.line(*answer)
 
     def lines(self, write: Callable[[bytes], object]) -> Lines:
-        from remediate.report.lines import Lines
-
-        return Lines(write)
+        return self._as.Lines(write)
 
 
 def sweep(options: Options, *, lines: bool) -> None:

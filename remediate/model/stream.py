@@ -70,6 +70,10 @@ class Stream(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def hurry(self, seconds: float) -> None:
+        """All reads from now on together have that long at most; the deadline stands where it is sooner."""
+        ...
+
     def close(self) -> None:
         """FIN, where a protocol has ended in good order."""
         ...

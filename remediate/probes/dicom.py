@@ -110,6 +110,10 @@ class _Climb:
             self.tls_instead = self.first_byte in TLS_RECORDS
         except ul.Aborted:
             self._ended("A-ABORT")
+        except ul.Released:
+            self._note("A-RELEASE-RQ")
+            if self.found.rung is Rung.ASSOCIATED:  # nothing was served: so an archive refuses that decides too late
+                self.found.rung = Rung.ABORTED
         except (StreamEnded, StreamReset) as error:
             self._ended(FAILURES[type(error)])
             self.tls_instead = self.first_byte is None
@@ -226,11 +230,11 @@ class _Climb:
     async def _release(self) -> None:
         """PS3.8 9.3.6. What comes instead of an answer changes nothing of what was found."""
         self.stream.write(ul.A_RELEASE_RQ_BYTES)
+        self.stream.hurry(RELEASE_WAIT)
         try:
-            async with asyncio.timeout(RELEASE_WAIT):
-                if (await self.stream.exactly(1))[0] == ul.RELEASE_RP:
-                    self.stream.close()  # it is the requestor that closes
-                    return
+            if (await self.stream.exactly(1))[0] == ul.RELEASE_RP:
+                self.stream.close()  # it is the requestor that closes
+                return
         except TlsFailed:
             pass
         except STREAM_FAILURES:

@@ -6,13 +6,15 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from pydantic_core import to_json
 from rich.table import Table
 
 from remediate.inventory.targets import Target
-from remediate.model.observation import Rung
-from remediate.model.verdict import Finding
+from remediate.model.observation import Counts, Observation, Rung, Stack, Surface, Tls
+from remediate.model.site import Role
+from remediate.model.verdict import Outcome
 from remediate.report import meaning
 
 #: Bytes that are written at once, and seconds after which fewer are.
@@ -21,33 +23,51 @@ CHUNK, FLUSH = 32 << 10, 0.2
 BACKLOG = 8
 
 
-def line(number: int, target: Target, finding: Finding) -> str:
+def line(number: int, target: Target, seen: Observation, outcome: Outcome, why: str) -> str:
     """Its fields are documented in docs/output.md."""
-    seen = finding.observation
-    assert seen is not None  # every target of a sweep that is told was asked
-    return to_json(
-        {
-            "line": number,
-            "name": target.name,
-            "address": seen.question.pacs,
-            "port": target.port,
-            "kind": target.kind,
-            "called_ae_title": seen.question.called_ae_title,
-            "rung": seen.rung,
-            "outcome": finding.outcome,
-            "why": finding.why,
-            "asked_at": seen.asked_at,
-            "elapsed": round(seen.elapsed, 6),
-            "reject": seen.reject,
-            "status": seen.status,
-            "negotiated": sorted(seen.negotiated),
-            "surfaces": sorted(seen.surfaces),
-            "counts": seen.counts,
-            "tls": seen.tls,
-            "stack": seen.stack,
-            "detail": seen.detail,
-        }
-    ).decode()
+    asked = {
+        "line": number,
+        "name": target.name,
+        "address": seen.question.pacs,
+        "port": target.port,
+        "kind": target.kind,
+        "called_ae_title": seen.question.called_ae_title,
+        "asked_at": seen.asked_at,
+        "elapsed": round(seen.elapsed, 6),
+    }
+    facts = seen.reject, seen.status, seen.negotiated, seen.surfaces, seen.counts, seen.tls, seen.stack, seen.detail
+    return f"{to_json(asked).decode()[:-1]},{_told(seen.rung, outcome, why, *facts)}"
+
+
+@lru_cache(maxsize=256)
+def _told(
+    rung: Rung,
+    outcome: Outcome,
+    why: str,
+    reject: tuple[int, int, int] | None,
+    status: int | None,
+    negotiated: frozenset[Role],
+    surfaces: frozenset[Surface],
+    counts: Counts | None,
+    tls: Tls | None,
+    stack: Stack | None,
+    detail: str,
+) -> str:
+    """The rest of the line: most of a sweep's answers are alike."""
+    told = {
+        "rung": rung,
+        "outcome": outcome,
+        "why": why,
+        "reject": reject,
+        "status": status,
+        "negotiated": sorted(negotiated),
+        "surfaces": sorted(surfaces),
+        "counts": counts,
+        "tls": tls,
+        "stack": stack,
+        "detail": detail,
+    }
+    return to_json(told).decode()[1:]
 
 
 def counts(rungs: Mapping[Rung, int]) -> Table:

@@ -17,7 +17,6 @@ from nornir.core.task import MultiResult, Task
 
 from remediate.errors import Interrupted
 from remediate.runner.limits import LOOK_UP, Cancellation, catchable, deadline_of, instance_of, interrupted, too_late
-from remediate.runner.places import Places
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -82,7 +81,7 @@ class OnLoop:
         results: dict[str, MultiResult],
         *,
         seconds: float | None,
-        places: Places,
+        most: int,
         cancellation: Cancellation,
         loop: Loop,
     ) -> None:
@@ -91,7 +90,8 @@ class OnLoop:
         self._processors = processors
         self._results = results
         self._seconds = seconds
-        self._places = places
+        self._most = most
+        self._under_way: set[asyncio.Task[None]] = set()
         self._cancellation = cancellation
         self._loop = loop
         self._future: Future[None] | None = None
@@ -111,7 +111,7 @@ class OnLoop:
             logger.warning("the runner was closed in the middle of task %r", self._task.name)
 
     def _cancel(self) -> None:
-        for one in self._places.taken():
+        for one in self._under_way:
             one.cancel()
 
     async def _all(self) -> None:
@@ -122,19 +122,22 @@ class OnLoop:
             await self._ended
         finally:
             self._todo = iter(())  # where the loop is being closed, too
-            self._places.close()
 
     def _begin(self) -> None:
-        """As many hosts as there are places for."""
-        while self._places.free and not self._cancellation.requested and (host := next(self._todo, None)) is not None:
+        """As many hosts as may be under way at a time."""
+        while (
+            len(self._under_way) < self._most
+            and not self._cancellation.requested
+            and (host := next(self._todo, None)) is not None
+        ):
             one = asyncio.ensure_future(self._one(host))
             one.add_done_callback(self._end)
-            self._places.take(one, self._begin)
-        if not self._places.taken() and not self._ended.done():
+            self._under_way.add(one)
+        if not self._under_way and not self._ended.done():
             self._ended.set_result(None)
 
     def _end(self, one: asyncio.Task[None]) -> None:
-        self._places.give(one)
+        self._under_way.discard(one)
         if not one.cancelled() and (error := one.exception()) is not None and not self._ended.done():
             self._ended.set_exception(error)
         self._begin()

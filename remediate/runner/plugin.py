@@ -14,7 +14,6 @@ from nornir.core.task import AggregatedResult, MultiResult, Task
 from remediate.errors import UsageError
 from remediate.runner.limits import Cancellation, deadline_of, not_run
 from remediate.runner.loop import Loop, OnLoop
-from remediate.runner.places import Places
 from remediate.runner.relay import relayed
 from remediate.runner.threads import InThreads
 
@@ -25,8 +24,6 @@ class LoopRunner:
     """num_workers: threads for ordinary tasks; max_coroutines: hosts at a time for coroutine tasks.
 
     deadline: seconds for a task on one host, from its start there; an ordinary task's connections are aborted then.
-    patience: seconds after which a coroutine task that has not ended no longer counts in max_coroutines, so that
-    another may begin, up to most_coroutines; None: it always counts.
     """
 
     def __init__(
@@ -35,8 +32,6 @@ class LoopRunner:
         max_coroutines: int = 200,
         deadline: float | None = None,
         *,
-        patience: float | None = None,
-        most_coroutines: int | None = None,
         cancellation: Cancellation | None = None,
         loop: Loop | None = None,
     ) -> None:
@@ -45,8 +40,6 @@ class LoopRunner:
         self.num_workers = num_workers
         self.max_coroutines = max_coroutines
         self.deadline = deadline
-        self.patience = patience
-        self.most_coroutines = max_coroutines if most_coroutines is None else most_coroutines
         self.cancellation = cancellation or Cancellation()
         self._loop = loop or Loop()
 
@@ -56,8 +49,6 @@ class LoopRunner:
             self.num_workers,
             self.max_coroutines,
             self.deadline,
-            patience=self.patience,
-            most_coroutines=self.most_coroutines,
             cancellation=cancellation,
             loop=self._loop,
         )
@@ -80,10 +71,9 @@ class LoopRunner:
         with relayed(task.processors) as processors:
             work: OnLoop | InThreads
             if inspect.iscoroutinefunction(task.task):
-                places = Places(self.max_coroutines, self.patience, self.most_coroutines)
-                loop = self._loop
+                most, loop = self.max_coroutines, self._loop
                 work = OnLoop(
-                    task, hosts, processors, results, seconds=seconds, places=places, cancellation=stop, loop=loop
+                    task, hosts, processors, results, seconds=seconds, most=most, cancellation=stop, loop=loop
                 )
             else:
                 most = self.num_workers

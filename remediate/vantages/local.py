@@ -15,6 +15,7 @@ from remediate.errors import VantageError
 from remediate.model.observation import Rung
 from remediate.model.site import IPAddress, LocalVia, Vantage
 from remediate.model.stream import DialFailed
+from remediate.vantages.lapses import Lapses
 from remediate.vantages.readiness import CONNECTING, ENDED, READING, WRITING, Readiness
 from remediate.vantages.stream import PeerStream
 
@@ -183,26 +184,23 @@ def tcp_socket(version: int, source: IPAddress | None) -> socket.socket:
 async def _connect(sock: socket.socket, address: IPAddress, port: int, deadline: float) -> None:
     _keep_icmp(sock, 1)
     code = sock.connect_ex((str(address), port))
+    connected = _state(sock) in TCP_CONNECTED  # one that is near has answered by now
     answered = False
-    if code == errno.EINPROGRESS:
+    if code == errno.EINPROGRESS and not connected:
         if not await _writable(sock, deadline):
             raise _no_answer(sock)
         answered = True
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if code == 0 and _state(sock) not in TCP_CONNECTED:
+        connected = _state(sock) in TCP_CONNECTED
+    if code == 0 and not connected:
         # What made the socket ready is an ICMP message in its error queue, where it stands a moment before it counts
         # as the socket's own error, or, for a message that does not end the attempt, without ever doing so.
         if _icmp_came_in(sock):
             raise DialFailed(Rung.UNREACHABLE, "an ICMP message says unreachable")
         raise DialFailed(Rung.INCONCLUSIVE, "the attempt ended without an answer")
-    if code != 0:
+    if not connected:
         raise _failed(sock, code, answered)
     _keep_icmp(sock, 0)  # while it is on, an ICMP error would also end an established connection
-
-
-def _settle(ready: asyncio.Future[bool], answered: bool) -> None:
-    if not ready.done():
-        ready.set_result(answered)
 
 
 async def _writable(sock: socket.socket, deadline: float) -> bool:
@@ -212,12 +210,17 @@ async def _writable(sock: socket.socket, deadline: float) -> bool:
     """
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[bool] = loop.create_future()
-    timer = loop.call_later(deadline, _settle, ready, False)
-    Readiness.of(loop).watch(sock.fileno(), CONNECTING, lambda _: _settle(ready, True))
+
+    def settle(answered: bool) -> None:
+        if not ready.done():
+            ready.set_result(answered)
+
+    lapse = Lapses.of(loop).after(deadline, lambda: settle(False))
+    Readiness.of(loop).watch(sock.fileno(), CONNECTING, lambda _: settle(True))
     try:
         return await ready
     finally:
-        timer.cancel()
+        lapse.cancel()
 
 
 def _no_answer(sock: socket.socket) -> DialFailed:

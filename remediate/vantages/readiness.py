@@ -52,7 +52,7 @@ class Readiness:
 
     def _look(self) -> None:
         told = self._told
-        for descriptor, events in self._epoll.poll(0):
+        for descriptor, events in self._epoll.poll(0, max(len(told), 1)):  # all of them: what is late comes after
             if (one := told.get(descriptor)) is not None:  # one of those before it may have closed it
                 one(events)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from typing import Protocol
 
 from remediate.model.observation import Tls
 from remediate.model.stream import ByteCapExceeded, StreamEnded, StreamReset
+from remediate.vantages.lapses import Lapse, Lapses
 
 #: Bytes that a probe reads from one connection before it is aborted.
 BYTE_CAP = 1 << 20
@@ -40,7 +42,9 @@ class PeerStream(asyncio.Protocol):
         self._room = byte_cap
         self._fault: Exception | None = None
         self._transport: Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._lapse: Lapse | None = None
+        #: The loop's time at which it runs out.
+        self._until = math.inf
         self._waiter: asyncio.Future[None] | None = None
 
     # -- for the vantage --------------------------------------------------------------------------
@@ -48,11 +52,12 @@ class PeerStream(asyncio.Protocol):
     def expire_in(self, seconds: float) -> None:
         """From now on, all reads together have that long. The clock is the loop's, monotonic.
 
-        What the loop finds readable in the turn in which the time is up is delivered before the timer fires.
+        What the loop finds readable in the turn in which the time is up is delivered before that.
         Said again, it counts anew from then.
         """
         self._stop_timer()
-        self._timer = self._loop.call_later(seconds, self._fail, TimeoutError("no answer inside the deadline"))
+        self._until = self._loop.time() + seconds
+        self._lapse = Lapses.of(self._loop).after(seconds, self._late)
 
     @property
     def closed(self) -> bool:
@@ -128,6 +133,10 @@ class PeerStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def hurry(self, seconds: float) -> None:
+        if self._loop.time() + seconds < self._until:
+            self.expire_in(seconds)
+
     # -- inside -----------------------------------------------------------------------------------
 
     def fault(self) -> Exception | None:
@@ -160,11 +169,14 @@ class PeerStream(asyncio.Protocol):
             self._fault = fault
         self._wake()
 
+    def _late(self) -> None:
+        self._fail(TimeoutError("no answer inside the deadline"))
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
     def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._lapse is not None:
+            self._lapse.cancel()
+            self._lapse = None

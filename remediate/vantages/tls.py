@@ -160,6 +160,9 @@ class TlsStream:
         self._end("the connection was aborted here")
         self._peer.abort()
 
+    def hurry(self, seconds: float) -> None:
+        self._peer.hurry(seconds)
+
     # -- inside -----------------------------------------------------------------------------------
 
     async def _more(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from remediate.change import batches, discovery, sweep
+from remediate.change import discovery, lanes, sweep
 from remediate.change.discovery import Hunt, Known, Tally
 from remediate.errors import ScopeError
 from remediate.inventory import ports
@@ -23,6 +24,7 @@ from remediate.model.site import (
     Access,
     Addresses,
     Authorisation,
+    Canary,
     Destination,
     Limits,
     Published,
@@ -278,4 +280,20 @@ def test_how_many_at_a_time_and_for_how_long() -> None:
     assert what.seconds == (655.36, 655.36)
     slow = hunt("127.0.0.0/24", "104", limits=Limits(per_site=1000), deadline=3.0)
     assert slow.seconds == (0.256, 3.0)
-    assert hunt("127.0.0.0/8", "104").at_a_time == batches.WAITING
+    assert hunt("127.0.0.0/8", "104").at_a_time == lanes.WAITING
+
+
+def test_a_canary_that_falls_silent_meanwhile_is_told() -> None:
+    """Else what was silent in the second half would count as closed."""
+    canary = socket.create_server(("127.0.0.1", 0))
+    where = Canary(address=ip_address("127.0.0.1"), port=canary.getsockname()[1])
+    tally = Tally(1)
+
+    async def take(_: Discovered) -> None:
+        canary.close()
+
+    with canary, ScriptedPeer(ASSOCIATES, "127.0.48.1") as peer:
+        what = hunt("127.0.48.1/32", f"dicom:{peer.port}", vantage=sweep.vantage(None, [where]))
+        discovery.run(what, take, lambda _: contextlib.nullcontext(), tally)
+    assert tally.asked == 1
+    assert tally.blind == f"canary 127.0.0.1 port {where.port}: closed, connection refused"

@@ -11,17 +11,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from remediate.change import batches, sweep
+from remediate.change import lanes, sweep
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.inventory import targets
 from remediate.model.observation import Rung
-from remediate.model.site import Authorisation, Scope
+from remediate.model.site import Authorisation, Canary, Scope
 from remediate.model.verdict import Outcome
 
 from .responder import FIRST
@@ -194,7 +194,7 @@ def test_a_reader_that_waits_loses_nothing(responder: Callable[..., int], listed
     assert len((first + rest).splitlines()) == 2000 and process.returncode == 1
 
 
-@pytest.mark.parametrize("conversations", [batches.CONVERSATIONS, 2000])
+@pytest.mark.parametrize("conversations", [lanes.CONVERSATIONS, 2000])
 def test_a_busy_consumer_makes_no_open_port_filtered(
     responder: Callable[..., int],
     listed: Callable[..., Path],
@@ -204,7 +204,7 @@ def test_a_busy_consumer_makes_no_open_port_filtered(
     """3,000 open targets, a deadline of 1 s, and 2 ms of work on the loop for each answer; once with so many under way
     that a turn of the loop takes longer than the deadline.
     """
-    monkeypatch.setattr(batches, "CONVERSATIONS", conversations)
+    monkeypatch.setattr(lanes, "CONVERSATIONS", conversations)
     network = ip_network(SCOPE)
     scope = Scope(addresses=None, authorised=(Authorisation(network=network, reference="test", expires=date.max),))
     checked = targets.check(listed(3000, responder(3000)), sweep.refusing(scope, None))
@@ -219,7 +219,27 @@ def test_a_busy_consumer_makes_no_open_port_filtered(
     sweep.run(what, consume, lambda _: contextlib.nullcontext(), tally)
     assert tally.rungs.total() == 3000
     assert tally.rungs[Rung.FILTERED] == 0
-    assert tally.rungs[Rung.ECHO] > 0 and tally.outcomes[Outcome.MET] == 0
+    assert sum(count for rung, count in tally.rungs.items() if rung.reachable) > 0
+    assert tally.outcomes[Outcome.MET] == 0
+
+
+def test_a_canary_that_falls_silent_meanwhile_is_told(listed: Callable[..., Path]) -> None:
+    network = ip_network(SCOPE)
+    scope = Scope(addresses=None, authorised=(Authorisation(network=network, reference="test", expires=date.max),))
+    checked = targets.check(listed(1, unused_port()), sweep.refusing(scope, None))
+    tally = Tally(checked.count, checked.repeated)
+    canary = socket.create_server(("127.0.0.1", 0))
+    where = Canary(address=ip_address("127.0.0.1"), port=canary.getsockname()[1])
+
+    async def consume(_: Answer) -> None:
+        canary.close()
+
+    with canary:
+        sweep.run(
+            Sweep(checked, sweep.vantage(None, [where]), scope), consume, lambda _: contextlib.nullcontext(), tally
+        )
+    assert tally.outcomes[Outcome.MET] == 1 and tally.exit_status == 3
+    assert tally.blind == f"canary 127.0.0.1 port {where.port}: closed, connection refused"
 
 
 def test_memory_does_not_grow_with_the_list(listed: Callable[..., Path]) -> None:

@@ -76,6 +76,9 @@ class Canned:
     def write(self, data: bytes) -> None:
         pass
 
+    def hurry(self, seconds: float) -> None:
+        pass
+
     def close(self) -> None:
         self.data = b""
 
