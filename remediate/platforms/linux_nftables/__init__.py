@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from remediate.model.change import Capabilities
-from remediate.model.rule import Intent, Rule
+from remediate.model.change import Capabilities, Items, Unit
+from remediate.model.rule import Intent, Rule, UnpublishIntent
 from remediate.model.site import Addressing, Device, Login
-from remediate.platforms import FilterState
-from remediate.platforms.linux_nftables import parser
+from remediate.platforms import FilterState, unit
+from remediate.platforms.linux_nftables import parser, published
 from remediate.platforms.linux_nftables.driver import LinuxNftables
 from remediate.platforms.session import EXEC_ONLY, Session
 from remediate.rules import entries, prove
@@ -19,14 +19,14 @@ from remediate.rules import entries, prove
 class State(NamedTuple):
     """``foreign``: everything but our table, and without the contents of sets that the traffic fills."""
 
-    sections: Mapping[str, tuple[Rule, ...]]
+    sections: Mapping[str, Items]
     foreign: str
     text: None = None
 
 
 class Spec:
     name = "linux_nftables"
-    intents = Intent
+    intents = (Intent, UnpublishIntent)
     capabilities = Capabilities(
         revert_min=timedelta(seconds=5),
         revert_max=timedelta(days=1),
@@ -37,15 +37,24 @@ class Spec:
         survives_reboot=False,
     )
 
-    def expressed(self, intent: Intent) -> tuple[Rule, ...]:
-        return entries(intent)
+    def expressed(self, intent: Intent | UnpublishIntent) -> Items:
+        return published.expressed(intent) if isinstance(intent, UnpublishIntent) else entries(intent)
 
-    def objections(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
-        """A chain of its own stands in nobody's way but the guarded ports'."""
-        return ()
+    def objections(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
+        """A filter chain of its own stands in nobody's way but the guarded ports'. Raises PlanError where nothing is
+        published that could be switched off.
+        """
+        return tuple(
+            wrong
+            for intent in intents
+            if isinstance(intent, UnpublishIntent)
+            for wrong in published.objections(state, intent)
+        )
 
-    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002 -- none
-        return ()  # what the proof compares is all there is
+    def remarks(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
+        """Whose forwards are switched off. Of a filter, what the proof compares is all there is."""
+        unpublished = [intent for intent in intents if isinstance(intent, UnpublishIntent)]
+        return tuple(said for intent in unpublished for said in published.remarks(state, intent))
 
     def read(self, device: Device, running: str) -> State:  # noqa: ARG002 -- our table is the same on every device
         return State(sections=parser.of_running(running), foreign=parser.foreign(running))
@@ -54,7 +63,7 @@ class Spec:
         self,
         device: Device,  # noqa: ARG002
         state: FilterState,
-        printed: Mapping[str, tuple[Rule, ...] | None],
+        printed: Mapping[str, Items | None],
     ) -> dict[str, Any]:
         left = (set(state.sections) | set(printed)) - {name for name, rules in printed.items() if rules is None}
         return {"drop_table": not left}
@@ -63,7 +72,7 @@ class Spec:
         return State(sections=parser.guard(text, state.sections), foreign=state.foreign)
 
     def prove(
-        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent]
+        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent | UnpublishIntent]
     ) -> tuple[str, ...]:
         """A section is a chain of its own: what it permits, the other tables still decide about, as before."""
         wanted = {intent.section: intent for intent in intents}
@@ -73,15 +82,20 @@ class Spec:
             if name not in wanted and before.sections.get(name) != after.sections.get(name)
         ]
         for name, intent in wanted.items():
-            wrong += prove(intent, after.sections.get(name, ()))
+            there = after.sections.get(name, ())
+            if isinstance(intent, UnpublishIntent):
+                wrong += published.prove(intent, there)
+            else:
+                wrong += prove(intent, [one for one in there if isinstance(one, Rule)])
         return tuple(wrong)
 
     def connect(self, device: Device, login: Login) -> LinuxNftables:
         return LinuxNftables(device, Session(device, login, EXEC_ONLY))
 
-    def try_login(self, device: Device, login: Login) -> None:
+    def try_login(self, device: Device, login: Login) -> Unit:
         with Session(device, login, EXEC_ONLY) as session:
             session.execute("true")
+            return unit.of_linux(session)
 
 
 SPEC = Spec()

@@ -6,10 +6,10 @@ from collections.abc import Collection
 from datetime import timedelta
 from ipaddress import ip_address
 
-from remediate.model.change import Candidate, Diff, Pending, Token
+from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.site import Device, IPAddress
-from remediate.platforms import PushState, deadman
+from remediate.platforms import PushState, deadman, unit
 from remediate.platforms.linux_nftables import conntrack, scripts
 from remediate.platforms.linux_nftables.noted import noted
 from remediate.platforms.session import Session
@@ -30,7 +30,7 @@ class LinuxNftables:
         self._deadman = deadman.DeadMan(device.name, session, takes=_REVERT_TAKES)
         self._candidate: Candidate | None = None
 
-    def preflight(self) -> tuple[str, ...]:
+    def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:  # noqa: ARG002 -- the same for all
         found = self._deadman.must(scripts.FACTS, "could not be looked at").out
         facts = dict(line.partition("=")[::2] for line in found.splitlines() if not line.startswith("interface="))
         interfaces = {line.partition("=")[2] for line in found.splitlines() if line.startswith("interface=")}
@@ -53,6 +53,9 @@ class LinuxNftables:
         if facts.get("flowtable"):
             lacks.append("a flowtable is in use: flows that are already offloaded would bypass the guard")
         return tuple(lacks)
+
+    def unit(self) -> Unit:
+        return unit.of_linux(self._session)
 
     def running_config(self) -> str:
         return self._deadman.must(scripts.RUNNING, "does not show its ruleset").out

@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
+from typing import NamedTuple
 
 from remediate.errors import Unprovable
-from remediate.model.rule import Action, PortRange, Rule
+from remediate.model.change import Items
+from remediate.model.rule import Action, PortRange, Rule, Unpublished
 from remediate.model.site import IPNetwork
 
 TABLE = "inet remediate"
-_HOOK = ["type", "filter", "hook", "forward", "priority", "-400", ";", "policy", "accept", ";"]
-_TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[{};,]|[^\s{};,"]+)')
+#: Before a section's name: its chain in the nat hook, where it has one.
+NAT = "nat_"
+#: Of a nat chain the first that can be: connection tracking's own is -200.
+NAT_PRIORITY = -199
+TOKEN = re.compile(r'\s*("(?:[^"\\]|\\.)*"|[{};,]|[^\s{};,"]+)')
+_POLICY = [";", "policy", "accept", ";"]
+_HOOK = ["type", "filter", "hook", "forward", "priority", "-400", *_POLICY]
+_NAT_HOOK = ["type", "nat", "hook", "prerouting", "priority", str(NAT_PRIORITY), *_POLICY]
 _TABLE_BLOCK = re.compile(rf"^table {TABLE} \{{\n.*?^\}}\n", re.MULTILINE | re.DOTALL)
 #: The set of those whom a section has observed, and for how long each is kept after the last time.
 _SEEN = r"seen[46]_\S+"
@@ -34,20 +42,63 @@ _LIVE_SET = re.compile(
 )
 
 
+class Way(NamedTuple):
+    """One rule of a section that unpublishes: ``nat``, and what is still open coming ``in`` or going ``out``."""
+
+    way: str
+    what: Unpublished
+
+    @classmethod
+    def passing(cls, what: Unpublished) -> tuple[Way, Way]:
+        return cls("in", what), cls("out", what)
+
+
+#: Chain → its rules, in order.
+_Chains = dict[str, tuple[Rule | Way, ...]]
+
+
 def foreign(running: str) -> str:
     """The running configuration without our table and without what the traffic itself writes into it."""
     return _LIVE_SET.sub(r"\1", _TABLE_BLOCK.sub("", running))
 
 
-def guard(text: str, before: Mapping[str, tuple[Rule, ...]] | None = None) -> dict[str, tuple[Rule, ...]]:
+def guard(text: str, before: Mapping[str, Items] | None = None) -> dict[str, Items]:
     """The sections of our table, by name, in a listing, or once a script is loaded where ``before`` was."""
-    sections = dict(before or {})
+    chains: _Chains = {}
+    for name, items in (before or {}).items():
+        chains |= _chains(name, items)
     for line in _statements(text):
-        _statement(line, sections)
-    return sections
+        _statement(line, chains)
+    return _sections(chains)
 
 
-def of_running(running: str) -> dict[str, tuple[Rule, ...]]:
+def _chains(name: str, items: Items) -> _Chains:
+    open_ones = [item for item in items if isinstance(item, Unpublished)]
+    if not open_ones:
+        return {name: tuple(item for item in items if isinstance(item, Rule))}
+    return {
+        NAT + name: tuple(Way("nat", one) for one in open_ones),
+        name: tuple(way for one in open_ones for way in Way.passing(one)),
+    }
+
+
+def _sections(chains: _Chains) -> dict[str, Items]:
+    """Raises Unprovable where the two chains of a section do not belong together."""
+    found: dict[str, Items] = {}
+    for name, rules in chains.items():
+        if name.startswith(NAT):
+            if name.removeprefix(NAT) not in chains:
+                raise _unknown(f"chain {name} without chain {name.removeprefix(NAT)}")
+            continue
+        ended = tuple(rule for rule in chains.get(NAT + name, ()) if isinstance(rule, Way))
+        meant = tuple(way for one in ended for way in Way.passing(one.what))
+        if tuple(rule for rule in rules if isinstance(rule, Way)) != meant or (meant and len(meant) != len(rules)):
+            raise _unknown(f"chain {name}, which does not end just what chain {NAT}{name} unpublishes")
+        found[name] = tuple(one.what for one in ended) or tuple(rule for rule in rules if isinstance(rule, Rule))
+    return found
+
+
+def of_running(running: str) -> dict[str, Items]:
     """The sections of our table in the running configuration; {} where the table is not there."""
     return guard("".join(_LIVE_SET.sub(r"\1", block.group()) for block in _TABLE_BLOCK.finditer(running)))
 
@@ -60,7 +111,7 @@ def _statements(text: str) -> Iterator[list[str]]:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        found = _TOKEN.findall(line)
+        found = TOKEN.findall(line)
         if "".join(found).replace(" ", "") != line.replace(" ", "").replace("\t", ""):
             raise _unknown(line)
         depth += found.count("{") - found.count("}")
@@ -74,7 +125,7 @@ def _statements(text: str) -> Iterator[list[str]]:
         raise Unprovable("a brace is not closed", where="nftables guard", next="mend the template")
 
 
-def _statement(tokens: list[str], sections: dict[str, tuple[Rule, ...]]) -> None:
+def _statement(tokens: list[str], chains: _Chains) -> None:
     words = " ".join(tokens)
     if match := re.fullmatch(rf"(?:add )?table {TABLE}(?: \{{ (.*?) ?\}})? ;", words):
         body = match.group(1) or ""
@@ -84,37 +135,39 @@ def _statement(tokens: list[str], sections: dict[str, tuple[Rule, ...]]) -> None
             if chain.group(3):
                 _check_set(chain.group(3), chain.group(4))
                 continue
-            _chain(chain.group(1), chain.group(2), sections)
+            _chain(chain.group(1), chain.group(2), chains)
     elif match := re.fullmatch(rf"(flush|delete) chain {TABLE} (\S+) ;", words):
         if match.group(1) == "flush":
-            sections[match.group(2)] = ()
+            chains[match.group(2)] = ()
         else:
-            sections.pop(match.group(2), None)
+            chains.pop(match.group(2), None)
     elif match := re.fullmatch(rf"add set {TABLE} ({_SEEN}) \{{ (.*?) ?\}} ;", words):
         _check_set(match.group(1), match.group(2))
     elif words == f"delete table {TABLE} ;":
-        sections.clear()
+        chains.clear()
     else:
         raise _unknown(words)
 
 
-def _chain(name: str, body: str, sections: dict[str, tuple[Rule, ...]]) -> None:
+def _chain(name: str, body: str, chains: _Chains) -> None:
     # ``body`` is made of tokens joined by blanks; a quoted string is one token, so it is cut apart by the tokeniser
-    tokens = _TOKEN.findall(body)
-    if tokens[: len(_HOOK)] == _HOOK:
-        tokens = tokens[len(_HOOK) :]
-    elif name not in sections:
-        raise _unknown(f"chain {name} without `{' '.join(_HOOK)}`")
-    rules = list(sections.get(name, ()))
+    tokens = TOKEN.findall(body)
+    hook = _NAT_HOOK if name.startswith(NAT) else _HOOK
+    if tokens[: len(hook)] == hook:
+        tokens = tokens[len(hook) :]
+    elif name not in chains:
+        raise _unknown(f"chain {name} without `{' '.join(hook)}`")
+    rules = list(chains.get(name, ()))
     line: list[str] = []
     for word in tokens:
         if word == ";":
             if line:
-                rules.append(_rule(line, name))
+                made = _way(line, nat=True) if name.startswith(NAT) else _rule(line, name)
+                rules.append(made)
             line = []
         else:
             line.append(word)
-    sections[name] = tuple(rules)
+    chains[name] = tuple(rules)
 
 
 class _Line:
@@ -148,6 +201,12 @@ class _Line:
             if not self.take(","):
                 raise _unknown(" ".join(self.tokens))
 
+    def counted(self) -> None:
+        if self.take("counter") and self.take("packets"):
+            self.next()
+            self.take("bytes")
+            self.next()
+
 
 def _check_set(name: str, declared: str) -> None:
     """A set of those who were observed is no entry, but it is ours only if it is made as ours are."""
@@ -165,7 +224,38 @@ def _action(line: _Line, section: str, version: int) -> Action:
     return {"accept": Action.PERMIT, "drop": Action.DENY}[line.next()]
 
 
-def _rule(tokens: list[str], section: str) -> Rule:
+def _way(tokens: list[str], *, nat: bool) -> Way:
+    line = _Line(tokens)
+    try:
+        way = "in" if line.take("iifname") else "out"
+        if nat and way == "in":
+            way = "nat"
+        elif nat or (way == "out" and not line.take("oifname")):
+            raise _unknown(" ".join(tokens))
+        interfaces = tuple(sorted(map(_unquoted, line.values())))
+        if not nat and not line.take("ct", "original"):
+            raise _unknown(" ".join(tokens))
+        family = line.next()
+        if not line.take("daddr"):
+            raise _unknown(" ".join(tokens))
+        address = ip_address(line.next())
+        to_port = ("tcp", "dport") if nat else ("meta", "l4proto", "6", "ct", "original", "proto-dst")
+        if family != f"ip{'6' if address.version == 6 else ''}" or not line.take(*to_port):
+            raise _unknown(" ".join(tokens))
+        port = int(line.next())
+        line.counted()
+        end = ("dnat", family, "to", str(address)) if nat else ("drop",)
+        note = _unquoted(line.next()) if line.take(*end) and line.take("comment") else None
+        if note is None or line.at != len(tokens):
+            raise _unknown(" ".join(tokens))
+        return Way(way, Unpublished(interfaces=interfaces, address=address, port=port, note=note))
+    except ValueError as error:
+        raise _unknown(" ".join(tokens)) from error
+
+
+def _rule(tokens: list[str], section: str) -> Rule | Way:
+    if "original" in tokens:
+        return _way(tokens, nat=False)
     line = _Line(tokens)
     try:
         ingress = tuple(sorted(map(_unquoted, line.values()))) if line.take("iifname") else ()
@@ -174,10 +264,7 @@ def _rule(tokens: list[str], section: str) -> Rule:
         destinations = _networks(line.values()) if line.take("ip", "daddr") or line.take("ip6", "daddr") else ()
         source_ports = _ports(line.values()) if line.take("tcp", "sport") else ()
         destination_ports = _ports(line.values()) if line.take("tcp", "dport") else ()
-        if line.take("counter") and line.take("packets"):
-            line.next()
-            line.take("bytes")
-            line.next()
+        line.counted()
         action = _action(line, section, destinations[0].version if destinations else 0)
         note = _unquoted(line.next()) if line.take("comment") else ""
         if line.at != len(tokens):
