@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from remediate.model.observation import UNREACHED, CanaryReport, Observation, Question, Rung
+from remediate.model.site import Role
 from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Verdict
 
 
@@ -68,39 +69,55 @@ def finding(
         return found(Outcome.UNKNOWN, "no answer was brought back")
     if asked_after is not None and observation.asked_at <= asked_after:
         return found(Outcome.UNKNOWN, "the evidence is older than the change")
-    rung = observation.rung
-    if rung is Rung.INCONCLUSIVE:
-        return found(Outcome.UNKNOWN, observation.detail or "could not be asked")
-    outside = expectation.purpose is Purpose.OUTSIDE_CLOSED
-    if rung is Rung.BUSY and not (outside and expectation.rungs <= UNREACHED):
-        # Where nothing at all may be reached, it is enough that something was.
-        return found(Outcome.UNKNOWN, "rejected for the moment (2/3/x): what can be done there is unknown")
-    if outside and rung.reachable and rung not in expectation.rungs:
-        return found(Outcome.UNMET, f"reachable: {rung}")  # getting through is evidence, whatever a canary says
-    if not alive.get(vantage, False):
-        return found(Outcome.UNKNOWN, f"vantage {vantage} is not known to see anything: a canary is silent")
-    if rung is Rung.TLS_CERTIFICATE_WANTED and rung not in expectation.rungs:
-        return found(Outcome.UNKNOWN, f"{observation.detail or rung}: what the peer can do with its own was not asked")
-    if rung not in expectation.rungs:
-        return found(Outcome.UNMET, f"{rung}{f' ({observation.detail})' if observation.detail else ''}")
-    missing = expectation.negotiated - observation.negotiated
-    if missing:
-        return found(Outcome.UNMET, f"presentation context not accepted for {', '.join(sorted(missing))}")
-    if outside and rung is Rung.FILTERED:
+    purpose, rung = expectation.purpose, observation.rung
+    outcome, why = weigh(
+        observation, purpose, expectation.rungs, expectation.negotiated, alive=alive.get(vantage, False)
+    )
+    if outcome is Outcome.MET and purpose is Purpose.OUTSIDE_CLOSED and rung is Rung.FILTERED:
         attributed = expectation.attributable or expectation.question in reached_before
-        return found(Outcome.MET, "" if attributed else "not attributed", attributed)
-    return found(Outcome.MET)
+        return found(outcome, "" if attributed else "not attributed", attributed)
+    return found(outcome, why)
+
+
+def weigh(
+    observation: Observation,
+    purpose: Purpose,
+    rungs: frozenset[Rung],
+    negotiated: frozenset[Role] = frozenset(),
+    *,
+    alive: bool,
+) -> tuple[Outcome, str]:
+    """What one answer is worth, and why. ``alive``: whether its vantage is known to see anything."""
+    rung, forbidden = observation.rung, purpose.forbids
+    if rung is Rung.INCONCLUSIVE:
+        return Outcome.UNKNOWN, observation.detail or "could not be asked"
+    if rung is Rung.BUSY and not (forbidden and rungs <= UNREACHED):
+        # Where nothing at all may be reached, it is enough that something was.
+        return Outcome.UNKNOWN, "rejected for the moment (2/3/x): what can be done there is unknown"
+    if forbidden and rung.reachable and rung not in rungs:
+        return Outcome.UNMET, f"reachable: {rung}"  # getting through is evidence, whatever a canary says
+    if not alive:
+        vantage = observation.question.vantage
+        return Outcome.UNKNOWN, f"vantage {vantage} is not known to see anything: a canary is silent"
+    if rung is Rung.TLS_CERTIFICATE_WANTED and rung not in rungs:
+        return Outcome.UNKNOWN, f"{observation.detail or rung}: what the peer can do with its own was not asked"
+    if rung not in rungs:
+        return Outcome.UNMET, f"{rung}{f' ({observation.detail})' if observation.detail else ''}"
+    if missing := negotiated - observation.negotiated:
+        return Outcome.UNMET, f"presentation context not accepted for {', '.join(sorted(missing))}"
+    return Outcome.MET, ""
 
 
 def _verdict(findings: tuple[Finding, ...]) -> Verdict:
     def some(outcome: Outcome, purpose: Purpose) -> bool:
         return any(f.outcome is outcome and f.expectation.purpose is purpose for f in findings)
 
-    if some(Outcome.UNMET, Purpose.OUTSIDE_CLOSED):
+    if any(some(Outcome.UNMET, purpose) for purpose in Purpose if purpose.forbids):
         return Verdict.EXPOSED
     if some(Outcome.UNMET, Purpose.CARE_PATH):
         return Verdict.CARE_PATH_BROKEN
     # Both sides must have been asked: a closed port beside a dead archive is no protection.
-    if all(some(Outcome.MET, purpose) and not some(Outcome.UNKNOWN, purpose) for purpose in Purpose):
+    met = all(some(Outcome.MET, purpose) for purpose in (Purpose.OUTSIDE_CLOSED, Purpose.CARE_PATH))
+    if met and not any(some(Outcome.UNKNOWN, purpose) for purpose in Purpose):
         return Verdict.PROTECTED
     return Verdict.INCONCLUSIVE

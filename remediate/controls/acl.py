@@ -13,6 +13,7 @@ class Acl:
     name = "acl"
     covers = frozenset(ServiceKind)
     outside: frozenset[Rung] = UNREACHED
+    everywhere = False
     leaves_open = (
         "an ACL filters by address: whoever can send from a permitted peer's address still gets in, "
         "and the archive's own authentication is unchanged"

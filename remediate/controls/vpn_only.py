@@ -13,6 +13,7 @@ class VpnOnly:
     name = "vpn_only"
     covers = frozenset(ServiceKind)
     outside: frozenset[Rung] = UNREACHED
+    everywhere = False
     leaves_open = (
         "vpn_only trusts the VPN: whoever gets into it under a permitted peer's address reaches the archive, and the "
         "archive's own authentication is unchanged; a peer without `via: vpn` that comes from outside is shut out"

@@ -7,6 +7,7 @@ import re
 from remediate.platforms.orthanc.document import Document, Path
 
 MASK = "********"
+_PEM = "-----BEGIN"
 #: Keys whose value is a secret, in Orthanc and its plugins. Under the last three every value may be one: passwords by
 #: user, and other servers in short as [URL, user, password].
 _SECRET = re.compile(
@@ -16,8 +17,8 @@ _SECRET = re.compile(
 )
 #: User and password in a URL.
 _IN_URL = re.compile(r"://[^/\s\"@]*@")
-#: Peers by name, with nothing secret in an entry whatever the name is.
-_NEVER = "DicomModalities"
+#: Peers by name, with nothing secret in an entry whatever the name is; and the path of a file, not a key.
+_NEVER = ("DicomModalities", "DicomTlsPrivateKey")
 
 
 def masked(text: str) -> str:
@@ -26,7 +27,7 @@ def masked(text: str) -> str:
 
 
 def _secret(path: Path, raw: str) -> bool:
-    if path[0] == _NEVER:
+    if path[0] in _NEVER and _PEM not in raw:
         return False
     # An array may hold objects, whose own keys stand in its text.
     return any(map(_SECRET.search, path)) or bool(_IN_URL.search(raw)) or (raw[0] == "[" and _words(raw))

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
-from remediate.errors import PlanError, Unprovable
+from remediate.errors import PlanError
 from remediate.model.base import canonical
 from remediate.model.rule import Caller, CallerIntent, Setting
 from remediate.model.site import Role
@@ -27,6 +27,9 @@ ALWAYS_ALLOW = tuple(f"DicomAlwaysAllow{what}" for what in ("Echo", "Find", "Fin
 CHECKS = ("DicomCheckCalledAet", "DicomCheckModalityHost")
 TITLE, DEFAULT_TITLE = "DicomAet", "ORTHANC"
 IN_DATABASE = "DicomModalitiesInDatabase"
+
+#: What it sets, and what decides whether that counts.
+KEYS = frozenset({*ALWAYS_ALLOW, *CHECKS, MODALITIES, TITLE, IN_DATABASE})
 
 #: What each role needs. Echo is everybody's.
 _ALLOWS = {
@@ -88,9 +91,9 @@ def without(document: Document) -> Document:
     return document
 
 
-def patch(now: Iterable[Setting], wanted: Iterable[Setting], document: Document) -> dict[str, Any]:
+def patch(document: Document, wanted: Iterable[Setting]) -> dict[str, Any]:
     """The merge patch (RFC 7396) from what stands there to what is wanted; null takes a member out."""
-    there, then = {s.key: s.value for s in now}, {s.key: s.value for s in wanted}
+    there, then = {s.key: s.value for s in found(document)}, {s.key: s.value for s in wanted}
     made: dict[str, Any] = {}
     inside: dict[str, Any] = {}
     for key in sorted(there.keys() | then.keys()):
@@ -152,18 +155,6 @@ def remarks(document: Document, intent: CallerIntent) -> tuple[str, ...]:
     if any(Role.STGCMT in caller.roles for caller in intent.callers):
         said.append("a restart loses the storage commitment reports that Orthanc has not sent yet")
     return tuple(said)
-
-
-def elsewhere(name: str, text: str) -> str:
-    """Orthanc reads every .json of its folder, and refuses a section that stands in two of them."""
-    try:
-        keys = Document(text).keys()
-    except Unprovable as error:
-        return f"{name} beside it cannot be read: {error.what}"
-    found = sorted({*keys} & {*ALWAYS_ALLOW, *CHECKS, MODALITIES, TITLE, IN_DATABASE})
-    if not found:
-        return ""
-    return f"{', '.join(found)} stands in {name}: move it into the file that config.file names"
 
 
 def _ours(document: Document) -> tuple[str, ...]:
