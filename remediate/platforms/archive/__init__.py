@@ -1,22 +1,23 @@
-"""Archives that one file configures: read over SSH, edited in place, and put in force by a restart.
+"""Archives that are configured on their own host, by a file or an LDAP directory: read over SSH and put in force there.
 
-What a product is, is in a ``Product``: its parser and editor, and what callers are in its words. All else is here.
+What a product is, is in a ``Product``: its parser and editor, and what each control is in its words. All else is here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from remediate.errors import Unprovable
-from remediate.model.change import Capabilities
-from remediate.model.rule import CallerIntent, Setting
+from remediate.model.change import Capabilities, Unit
+from remediate.model.rule import ArchiveIntent, Setting
 from remediate.model.site import Device, Login
+from remediate.platforms import unit
+from remediate.platforms.archive.directory import Shown
 from remediate.platforms.archive.driver import ArchiveFile
+from remediate.platforms.archive.files import Files
+from remediate.platforms.archive.scripts import InForce
 from remediate.platforms.session import EXEC_ONLY, Session
-
-#: The control whose section the settings are.
-_CONTROL = "ae_title"
 
 
 class Product(Protocol):
@@ -24,8 +25,13 @@ class Product(Protocol):
 
     name: str
     capabilities: Capabilities
+    in_force: InForce
+    #: Where it stands in an LDAP directory; its documents have ``ldif`` then: what makes another of them this one.
+    shown: Shown | None
     #: How the names of the files end that it reads beside the one in the inventory; "" where it reads none.
     siblings: str
+    #: The intents that it can carry out.
+    intents: tuple[type[ArchiveIntent], ...]
 
     def parsed(self, text: str) -> Any:
         """Raises Unprovable for a text that the product would read otherwise, or not at all."""
@@ -39,28 +45,28 @@ class Product(Protocol):
         """The document once a rendered text is applied. Raises Unprovable."""
         ...
 
-    def settings(self, intent: CallerIntent) -> tuple[Setting, ...]:
-        """Sorted by key. Raises PlanError for what the product cannot say."""
+    def settings(self, intent: Any) -> tuple[Setting, ...]:
+        """Sorted by key; no setting belongs to two controls. Raises PlanError for what the product cannot say."""
         ...
 
-    def found(self, document: Any) -> tuple[Setting, ...]:
-        """Those of them that stand there now, sorted by key."""
+    def found(self, document: Any) -> Mapping[str, tuple[Setting, ...]]:
+        """Those of them that stand there now, by control, each sorted by key; without controls that have none."""
         ...
 
     def foreign(self, document: Any) -> str:
         """All but those, comments included."""
         ...
 
-    def patch(self, document: Any, wanted: Sequence[Setting]) -> dict[str, Any]:
-        """For the template: what makes of the settings that stand there those that are wanted, and no others."""
+    def patch(self, document: Any, control: str, wanted: Sequence[Setting]) -> dict[str, Any]:
+        """For the template: what makes of that control's settings there those that are wanted, and no others."""
         ...
 
-    def lock_outs(self, document: Any, intent: CallerIntent) -> tuple[str, ...]: ...
+    def lock_outs(self, document: Any, intent: Any) -> tuple[str, ...]: ...
 
-    def remarks(self, document: Any, intent: CallerIntent) -> tuple[str, ...]: ...
+    def remarks(self, document: Any, intent: Any) -> tuple[str, ...]: ...
 
-    def elsewhere(self, name: str, text: str) -> str:
-        """What of ours, or of what decides about it, stands in a file beside; "" where nothing does."""
+    def unfit(self, files: Files, command: str, controls: Collection[str]) -> tuple[str, ...]:
+        """What in its files is in the way of these controls; "" for the command line where nothing listens."""
         ...
 
     def lacks(self, command: str) -> tuple[str, ...]:
@@ -82,20 +88,19 @@ class State(NamedTuple):
 class ArchiveSpec:
     """A product as a platform."""
 
-    intents = CallerIntent
-
     def __init__(self, product: Product) -> None:
         self.name = product.name
+        self.intents = product.intents
         self.capabilities = product.capabilities
         self._product = product
 
-    def expressed(self, intent: CallerIntent) -> tuple[Setting, ...]:
+    def expressed(self, intent: ArchiveIntent) -> tuple[Setting, ...]:
         return self._product.settings(intent)
 
-    def objections(self, state: State, intents: Sequence[CallerIntent]) -> tuple[str, ...]:
+    def objections(self, state: State, intents: Sequence[ArchiveIntent]) -> tuple[str, ...]:
         return tuple(wrong for intent in intents for wrong in self._product.lock_outs(state.document, intent))
 
-    def remarks(self, state: State, intents: Sequence[CallerIntent]) -> tuple[str, ...]:
+    def remarks(self, state: State, intents: Sequence[ArchiveIntent]) -> tuple[str, ...]:
         return tuple(said for intent in intents for said in self._product.remarks(state.document, intent))
 
     def read(self, device: Device, running: str) -> State:
@@ -108,7 +113,12 @@ class ArchiveSpec:
     def context(
         self, device: Device, state: State, printed: Mapping[str, tuple[Setting, ...] | None]
     ) -> dict[str, Any]:
-        return {"patch": self._product.patch(state.document, printed.get(_section(device)) or ())}
+        end = _section("", device)
+        patches = {
+            name: self._product.patch(state.document, name.removesuffix(end), wanted or ())
+            for name, wanted in printed.items()
+        }
+        return {"patches": patches}
 
     def simulate(self, device: Device, state: State, text: str) -> State:
         return self._state(device, self._product.patched(state.document, text))
@@ -118,12 +128,12 @@ class ArchiveSpec:
         device: Device,  # noqa: ARG002 -- the settings are the same for every archive
         before: State,  # noqa: ARG002 -- what is not ours is compared by the caller
         after: State,
-        intents: Sequence[CallerIntent],
+        intents: Sequence[ArchiveIntent],
     ) -> tuple[str, ...]:
-        """Every caller has its entry, nothing else of ours is left, and nobody is locked out."""
+        """Every setting is as meant, nothing else of the control's is left, and nobody is locked out."""
         wrong: list[str] = []
         for intent in intents:
-            there = {s.key: s.value for s in self._product.found(after.document)}
+            there = {s.key: s.value for s in self._product.found(after.document).get(intent.control, ())}
             meant = {s.key: s.value for s in self._product.settings(intent)}
             wrong += [
                 f"{'.'.join(key)} would be {there.get(key, 'missing')}, meant {meant.get(key, 'to be missing')}"
@@ -136,18 +146,19 @@ class ArchiveSpec:
     def connect(self, device: Device, login: Login) -> ArchiveFile:
         return ArchiveFile(device, Session(device, login, EXEC_ONLY), self._product)
 
-    def try_login(self, device: Device, login: Login) -> None:
+    def try_login(self, device: Device, login: Login) -> Unit:
         with Session(device, login, EXEC_ONLY) as session:
             session.execute("true")
+            return unit.of_linux(session)
 
     def _state(self, device: Device, document: Any) -> State:
-        found = self._product.found(document)
         return State(
-            sections={_section(device): found} if found else {},
+            sections={_section(control, device): s for control, s in self._product.found(document).items()},
             foreign=self._product.foreign(document),
             document=document,
         )
 
 
-def _section(device: Device) -> str:
-    return f"{_CONTROL}_{device.name}"
+def _section(control: str, device: Device) -> str:
+    """As ``ArchiveIntent.section``: an archive is the one PACS that it configures."""
+    return f"{control}_{device.name}"

@@ -2,23 +2,27 @@
 
 As on a network device, what runs and what is read at the next start are two things. A push swaps the file, restarts
 the archive and puts the old file back; only ``save`` leaves the new one in place. So a change that is not confirmed
-does not outlive a restart of the host, where the revert timer would not run on.
+does not outlive a restart of the host, where the revert timer would not run on. An archive that looks at its file
+all the time has no such two things: there the new file stays in place at once, and a change that is not confirmed is
+stuck once the host was restarted.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from remediate.errors import CommandRejected, Unprovable
-from remediate.model.change import Candidate, Diff, Pending, Token
+from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.peers import LivePeers
-from remediate.model.rule import CallerIntent
+from remediate.model.rule import ArchiveIntent
 from remediate.model.site import Device, IPAddress
-from remediate.platforms import PushState, deadman
-from remediate.platforms.archive import connections, scripts
+from remediate.platforms import PushState, deadman, unit
+from remediate.platforms.archive import certificates, connections, directory, scripts
+from remediate.platforms.archive.files import Files
+from remediate.platforms.archive.scripts import InForce
 from remediate.platforms.session import Session
 
 if TYPE_CHECKING:
@@ -26,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Seconds that a stop and a start may take on a slow machine with a large index, associations ended before.
 _RESTART_TAKES = 85.0
+#: The control whose files are looked at before anything is changed.
+TLS_ONLY = "tls_only"
 
 
 class ArchiveFile:
@@ -35,12 +41,16 @@ class ArchiveFile:
         self._config = device.config
         self._session = session
         self._product = product
-        self._deadman = deadman.DeadMan(device.name, session, takes=_RESTART_TAKES)
+        self._read_it = directory.search(*product.shown) if product.shown else scripts.READ_FILE
+        outlasts = product.in_force is InForce.CHANGE
+        self._deadman = deadman.DeadMan(device.name, session, takes=_RESTART_TAKES, outlasts_boot=outlasts)
         self._candidate: Candidate | None = None
 
-    def preflight(self) -> tuple[str, ...]:
+    def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:
         ports = tuple(map(str, self._config.ports))
-        found = self._deadman.must(scripts.FACTS, "could not be looked at", self._config.path, *ports).out
+        found = self._deadman.must(
+            scripts.facts(self._read_it), "could not be looked at", self._config.path, *ports
+        ).out
         facts = dict(line.partition("=")[::2] for line in found.splitlines())
         lacks = []
         if facts.get("uid") != "0":
@@ -50,9 +60,15 @@ class ArchiveFile:
         if facts.get("state") != "writable":
             lacks.append(f"{deadman.STATE} cannot be written: the revert timer keeps its files there")
         if facts.get("file") != "readable":
-            lacks.append(f"no file {self._config.path} there (config.file)")
+            lacks.append(
+                f"ldapsearch does not show root the entry {self._config.path} there (config.ldap)"
+                if self._product.shown
+                else f"no file {self._config.path} there (config.file)"
+            )
         else:
-            lacks += self._elsewhere()
+            lacks += self._product.unfit(self._files(), facts.get("command", ""), controls)
+            if TLS_ONLY in controls:
+                lacks += self._certificates()
         if not facts.get("ss"):
             lacks.append("no ss: install iproute2; it shows when the archive listens again")
         elif facts.get("listens") != "yes":
@@ -61,9 +77,13 @@ class ArchiveFile:
             lacks += self._product.lacks(facts.get("command", ""))
         return tuple(lacks)
 
+    def unit(self) -> Unit:
+        return unit.of_linux(self._session)
+
     def running_config(self) -> str:
         """What the archive was started with, the secrets in it masked."""
-        text = self._deadman.must(scripts.RUNNING, "does not show its configuration", self._config.path).out
+        script = scripts.running(self._read_it)
+        text = self._deadman.must(script, "does not show its configuration", self._config.path).out
         try:
             return self._product.masked(text)
         except Unprovable as error:
@@ -80,7 +100,9 @@ class ArchiveFile:
     def load_merge_candidate(self, candidate: Candidate) -> None:
         old = self._read()
         try:
-            new = self._product.patched(self._product.parsed(old), candidate.text).text
+            now = self._product.parsed(old)
+            then = self._product.patched(now, candidate.text)
+            new = then.text
             back = self._product.patched(self._product.parsed(new), candidate.inverse).text
         except Unprovable as error:
             raise CommandRejected(
@@ -96,22 +118,14 @@ class ArchiveFile:
                 where=self._device.name,
                 next="plan again",
             )
-        callers = [
-            (caller.address, caller.port)
-            for section in candidate.sections
-            if isinstance(section.intent, CallerIntent)
-            for caller in section.intent.callers
-            if caller.port is not None
-        ]
         self._deadman.stage(
             {
                 "old": old,
                 "new": new,
                 "path": self._config.path,
                 "restart.sh": self._config.restart + "\n",
-                "common.sh": scripts.common(
-                    shlex.quote(self._config.path), self._config.ports, self._config.dicom_ports, callers
-                ),
+                "common.sh": self._common(candidate),
+                **({"old.ldif": now.ldif(then), "new.ldif": then.ldif(now)} if self._product.shown else {}),
                 "load.sh": scripts.LOAD,
                 "undo.sh": scripts.UNDO,
                 "save.sh": scripts.SAVE_ONE,
@@ -165,11 +179,42 @@ class ArchiveFile:
     def close(self) -> None:
         self._session.close()
 
-    def _read(self, path: str | None = None) -> str:
-        return self._deadman.must(scripts.READ, "does not show its configuration", path or self._config.path).out
+    def _common(self, candidate: Candidate) -> str:
+        config = self._config
+        if self._product.shown:
+            attribute = self._product.shown.written
+            return directory.functions(shlex.quote(config.path), self._read_it, attribute, config.ports)
+        if self._product.in_force is InForce.CHANGE:
+            return scripts.by_itself(shlex.quote(config.path), config.ports)
+        ways_back = [
+            (way.address, way.port)
+            for section in candidate.sections
+            if isinstance(section.intent, ArchiveIntent)
+            for way in section.intent.ways_back
+        ]
+        return scripts.common(shlex.quote(config.path), config.ports, config.dicom_ports, ways_back)
 
-    def _elsewhere(self) -> list[str]:
-        if not self._product.siblings:
-            return []
-        names = self._deadman.run(scripts.SIBLINGS, self._config.path, self._product.siblings).out.splitlines()
-        return [said for name in names if (said := self._product.elsewhere(name, self._read(name)))]
+    def _read(self, path: str | None = None) -> str:
+        script = scripts.READ if path else scripts.reading(self._read_it)
+        return self._deadman.must(script, "does not show its configuration", path or self._config.path).out
+
+    def _files(self) -> Files:
+        names: list[str] = []
+        if self._product.siblings:
+            names = self._deadman.run(scripts.SIBLINGS, self._config.path, self._product.siblings).out.splitlines()
+        return Files(self._config.path, self._read(), {name: self._read(name) for name in names})
+
+    def _certificates(self) -> tuple[str, ...]:
+        """What is wrong with the files that TLS needs; of the private key only the public half leaves the host."""
+        if self._config.tls is None:
+            return ("config.tls is not in the inventory: it names the certificate, its key, and whom to trust",)
+        tls = self._config.tls
+        texts = [self._deadman.run(scripts.READ, path) for path in (tls.certificate, tls.trusted)]
+        public = self._deadman.run(scripts.PUBLIC_KEY, tls.key)
+        return certificates.faults(
+            tls,
+            certificate="" if texts[0].status else texts[0].out,
+            public_key="" if public.status else public.out,
+            trusted="" if texts[1].status else texts[1].out,
+            now=datetime.now(UTC),
+        )

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import Enum
 
 from remediate.model.site import IPAddress
 from remediate.platforms.deadman import FACTS as MACHINE
 from remediate.platforms.deadman import HEAD
 
+
+class InForce(Enum):
+    """What makes a product read its configuration.
+
+    ``RESTART``: only a start of its own does, and its ports are closed meanwhile. ``CHANGE``: it looks at its file once
+    a second by itself, so what is in force is what stands there, and a restart of the host takes nothing back.
+    ``RELOAD``: a command does, and no port is closed; it stands in an LDAP directory.
+    """
+
+    RESTART = "restart"
+    CHANGE = "change"
+    RELOAD = "reload"
+
+
+READ_FILE = 'cat -- "$1"'
+
 #: $1 the file, then the ports. ``command``: of the process that listens on the last of them.
-FACTS = f"""{MACHINE}
-[ -f "$1" ] && [ -r "$1" ] && echo file=readable
+_FACTS = f"""{MACHINE}
+( READ ) >/dev/null 2>&1 && echo file=readable
 command -v ss >/dev/null && echo ss=yes
 shift; listens=yes
 for port in "$@"; do ss -Hltn "sport = :$port" | grep -q . || listens=no; done
@@ -21,7 +38,22 @@ true
 """
 
 READ = f"""{HEAD}
-cat -- "$1"
+{READ_FILE}
+"""
+
+
+def facts(read: str) -> str:
+    """``read``: the command that shows $1."""
+    return _FACTS.replace("READ", read)
+
+
+def reading(read: str) -> str:
+    return f"{HEAD}{read}\n"
+
+
+#: $1 the file of a private key. A passphrase is never asked for.
+PUBLIC_KEY = f"""{HEAD}
+openssl pkey -in "$1" -passin pass: -pubout 2>/dev/null
 """
 
 #: $1 the file, $2 how the names of the others end.
@@ -33,33 +65,38 @@ true
 """
 
 #: $1 the file. While a push is in force that is not saved, the archive runs with the push's own copy.
-RUNNING = f"""{HEAD}
+_RUNNING = f"""{HEAD}
 for folder in "$state"/*/; do
     [ "$(cat "$folder/path" 2>/dev/null)" = "$1" ] && [ ! -e "$folder/saved" ] || continue
     [ -e "$folder/armed" ] || [ -e "$folder/confirmed" ] || continue
     [ "$(cat "$folder/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] || continue
-    if cmp -s "$folder/old" "$1"; then cat "$folder/new"; exit; fi
+    if ( cd "$folder" && . ./common.sh && same old ); then cat "$folder/new"; exit; fi
 done
-cat -- "$1"
+READ
 """
+
+
+def running(read: str) -> str:
+    return _RUNNING.replace("READ", read)
+
 
 #: Beside the staged files: the file must still be what was read, to the byte, or somebody else's edit would be lost.
 CHECK = """\
 . ./common.sh
-cmp -s old "$file" || { echo "$file has changed since it was read, or is not UTF-8 text" >&2; exit 6; }
+same old || { echo "$file has changed since it was read, or is not UTF-8 text" >&2; exit 6; }
 """
 
 #: Both copies stand ready beside the file first, so that each swap is one rename. ``down``: seconds from the last
 #: moment at which the old sockets listened to the first at which the new ones did, seen at most 50 ms late.
 LOAD = """\
 . ./common.sh
-cmp -s old "$file" || { echo "$file has changed since it was staged" >&2; exit 6; }
+same old || { echo "$file has changed since it was staged" >&2; exit 6; }
 quiet || { echo "associations are open, and a restart would end them; run it again when they have ended" >&2; exit 7; }
-ready old && ready new || { rm -f "$file".rmd-*; exit 8; }
-mv "$file.rmd-new" "$file"
-if restarted; then mv "$file.rmd-old" "$file"; exit; fi
+ready old && ready new || { clean; exit 8; }
+put new
+if restarted; then loaded; exit; fi
 cat restart.log >&2
-mv "$file.rmd-old" "$file"
+put old
 if restarted; then echo "the archive did not come back with the new file; it runs with the old one again" >&2
 else echo "THE ARCHIVE IS DOWN: it came back neither with the new file nor with the old one" >&2; fi
 exit 9
@@ -68,22 +105,19 @@ exit 9
 #: What somebody has written into the file meanwhile stays, for whoever restarts the archive next.
 UNDO = """\
 . ./common.sh
-cmp -s old "$file" || cmp -s new "$file" || [ -e "$file.rmd-theirs" ] || cp -p "$file" "$file.rmd-theirs" || exit 8
-ready old || exit 8
-mv "$file.rmd-old" "$file"
+take_back || exit 8
 restarted; failed=$?
-[ ! -e "$file.rmd-theirs" ] || mv "$file.rmd-theirs" "$file"
-rm -f "$file.rmd-new"
+give_back
 exit $failed
 """
 
 #: In a push's folder. Where the host was restarted since, the archive runs with the old file and is restarted too.
 SAVE_ONE = """\
 . ./common.sh
-if cmp -s new "$file"; then : > saved; exit; fi
-cmp -s old "$file" || { echo "somebody has changed $file since the push; the next restart takes theirs" >&2; exit 6; }
+if same new; then : > saved; exit; fi
+same old || { echo "somebody has changed $file since the push; the next restart takes theirs" >&2; exit 6; }
 ready new || exit 8
-mv "$file.rmd-new" "$file"
+put new
 if [ "$(cat boot)" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then
     restarted || { cat restart.log >&2; exit 9; }
 fi
@@ -102,6 +136,44 @@ done
 _QUIET, _RESTART = 20, 40
 
 
+_FILE = """\
+file=$(readlink -f -- {file})
+same() {{ cmp -s "$1" "$file"; }}
+ready() {{ cp -p "$file" "$file.rmd-$1" && cat "$1" > "$file.rmd-$1"; }}
+clean() {{ rm -f "$file".rmd-*; }}
+take_back() {{
+    same old || same new || [ -e "$file.rmd-theirs" ] || cp -p "$file" "$file.rmd-theirs" || return
+    ready old && put old
+}}
+give_back() {{
+    [ ! -e "$file.rmd-theirs" ] || mv "$file.rmd-theirs" "$file"
+    rm -f "$file.rmd-new"
+}}
+"""
+
+#: Between two looks at a file only its time tells them apart, in seconds: it must differ from the last one's.
+_BY_ITSELF = f"""{_FILE}\
+quiet() {{{{ :; }}}}
+put() {{{{
+    while [ "$(stat -c %Y "$file.rmd-$1")" = "$(stat -c %Y "$file")" ]; do sleep 0.1; touch "$file.rmd-$1"; done
+    mv "$file.rmd-$1" "$file"
+}}}}
+loaded() {{{{ rm -f "$file.rmd-old"; }}}}
+restarted() {{{{
+    since=$(date +%s); : > restart.log
+    while [ "$(date +%s)" = "$since" ]; do sleep 0.1; done
+    for port in {{ports}}; do
+        ss -Hltn "sport = :$port" | grep -q . || {{{{ echo "nothing listens on port $port" > restart.log; return 1; }}}}
+    done
+}}}}
+"""
+
+
+def by_itself(file: str, ports: Iterable[int]) -> str:
+    """In place of ``common``, where nothing is restarted."""
+    return _BY_ITSELF.format(file=file, ports=" ".join(map(str, ports)))
+
+
 def common(file: str, ports: Iterable[int], dicom: Iterable[int], callers: Iterable[tuple[IPAddress, int]]) -> str:
     """``file``: quoted for the shell. ``dicom``: those of its ports on which associations come in; ``callers``: where
     it opens some itself. Others, those of browsers, may be cut.
@@ -110,7 +182,7 @@ def common(file: str, ports: Iterable[int], dicom: Iterable[int], callers: Itera
     ways = [f"sport = :{port}" for port in dicom]
     ways += [f"( dst {_host(address)} and dport = :{port} )" for address, port in dict.fromkeys(callers)]
     return f"""\
-file=$(readlink -f -- {file})
+{_FILE.format(file=file)}\
 now() {{ date +%s%N; }}
 listeners() {{ ss -Hltne '( {listening} )' | sed -n 's/.* ino:\\([0-9]*\\).*/\\1/p' | sort; }}
 quiet() {{
@@ -120,14 +192,13 @@ quiet() {{
         sleep 0.2
     done
 }}
-ready() {{
-    cp -p "$file" "$file.rmd-$1" && cat "$1" > "$file.rmd-$1"
-}}
+put() {{ mv "$file.rmd-$1" "$file"; }}
+loaded() {{ put old; }}
 restarted() {{
     listeners > before; count=$(grep -c . < before)
     [ "$count" -gt 0 ] || count={len(tuple(ports))}
     gone=$(now); until=$(($(now) + {_RESTART} * 1000000000)); at=
-    rm -f restart.status
+    rm -f restart.status down
     ( sh restart.sh > restart.log 2>&1; echo $? > restart.status ) &
     while [ -z "$at" ] || [ ! -s restart.status ]; do
         listeners > listening
