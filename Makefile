@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light vsftpd openvpn wireguard-go wireguard-tools openssl
+PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light vsftpd openvpn wireguard-go wireguard-tools openssl lua5.1 slapd ldap-utils
 
 .PHONY: demo test test-probes-100 test-faults check format fuzz packages clean bench-probes bench-change mutants
 
@@ -26,11 +26,11 @@ check: $(READY)
 
 # Changes killed with SIGKILL and resumed. On the embedded site 200 at random moments, and one at each journal entry and
 # in the middle of each device write: benchmarks/results/crash-matrix.md. On the real site, as root: after each entry that
-# announces something, and ae_title at every entry, where `make test` takes those around each thing that is done.
+# announces something, for acl, ae_title, unpublish and vpn_only, where `make test` takes a telling few.
 test-faults: $(READY) packages
 	$(BIN)/python -m tests.faults.crashes --each $(FAULTS_ARGS)
-	REMEDIATE_FAULTS=all $(BIN)/python -m pytest tests/e2e/test_ae_title.py
-	$(BIN)/python -m pytest tests/e2e/test_spine.py -k killed
+	REMEDIATE_FAULTS=all $(BIN)/python -m pytest tests/e2e/test_ae_title.py tests/e2e/test_ae_title_others.py tests/e2e/test_unpublish.py tests/e2e/test_vpn_only.py
+	REMEDIATE_FAULTS=all $(BIN)/python -m pytest tests/e2e/test_spine.py -k killed
 
 # Coverage-guided, for a minute; what it finds is kept in build/fuzz. FUZZ_ARGS=--planted: it must find something.
 fuzz: $(READY)

@@ -122,6 +122,10 @@ class HostKeyError(DeviceError):
     """An SSH host key is unknown or has changed. Nothing was sent to that host."""
 
 
+class AnotherUnit(DeviceError):
+    """Under a pair's address the other unit answers now. Nothing was pushed, confirmed or taken back on it."""
+
+
 class CommandRejected(DeviceError):
     """The device refused a command or a configuration. ``words`` are the device's own."""
 
@@ -183,10 +187,22 @@ class PeersCut(RemediateError):
     exit_status = EXIT_EXPOSED
 
 
+class PeersNotSeen(RemediateError):
+    """That some peers stay served would be proved by simulation alone, and nobody has accepted that by name."""
+
+    exit_status = EXIT_INCONCLUSIVE
+
+
 class NotAsConfirmed(RemediateError):
     """What an earlier wave confirmed is not so any more. It stays confirmed; nothing more is begun."""
 
     exit_status = EXIT_EXPOSED
+
+
+class HookFailed(RemediateError):
+    """A step of people's own around a push failed. It undoes nothing that is confirmed."""
+
+    exit_status = EXIT_INCONCLUSIVE
 
 
 class VerificationFailed(RemediateError):

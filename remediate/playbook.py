@@ -17,10 +17,11 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from remediate.errors import PlaybookError, UsageError
-from remediate.inventory import fields, schedule
+from remediate.inventory import fields, hooks, schedule
 from remediate.inventory.document import KeyPath, Node, Problems, Source, flat, key_path, parse
 from remediate.model.base import Name, Value
 from remediate.model.change import OnUnknown
+from remediate.model.hook import Hook, When
 from remediate.model.site import IPAddress
 from remediate.model.window import Window
 
@@ -28,6 +29,8 @@ SERIAL_RULE = 'a number of hosts (1 or more), a percentage ("1%" to "100%"), or 
 HOSTS_RULE = "a pattern such as  pacs  or  pacs-north,!pacs-south"
 SOAK_RULE = 'seconds, or a text such as "90s", "10m", "24h"; at most 336 hours'
 DURATION_RULE = 'seconds, or a text such as "90s", "5m", "1h30m"; from 1 second to 24 hours'
+#: The variables that are not the user's own.
+OURS = ("revert_in", "reported")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 LONGEST = timedelta(hours=24)
 DEFAULT_REVERT_IN = timedelta(minutes=5)
@@ -45,10 +48,11 @@ PLAY_KEYS = (
     "accept",
     "window",
     "approval",
+    "notify",
     "vars",
     "tasks",
 )
-TASK_KEYS = ("name", "apply", "mode", "verify")
+TASK_KEYS = ("name", "apply", "mode", "verify", *hooks.HOOK_KEYS)
 #: The control that can note who would be denied.
 OBSERVING = "acl"
 
@@ -78,8 +82,11 @@ class Play(Value):
     ``soak``: how long a confirmed wave is left alone before the next one begins.
     ``max_fail_percentage``: of the play's hosts, 0 to 100; more failures end the change.
     ``accept``: addresses that may be cut off while they are connected, though ``access`` does not name them.
+    ``accept_simulated``: peers for which the simulation is proof enough, though no vantage stands in their place.
     ``allowed_signers``: an absolute path; the people who may approve (ssh-keygen(1), ALLOWED SIGNERS). None: no
     approval is asked for.
+    ``reported``: an absolute path; a list of addresses, and the play only asks whether those are still open.
+    ``notify``: references to the URLs that are told how a change ends.
     ``vars``: the user's own; JSON values only. Kept, and read by nothing of ours.
     """
 
@@ -93,13 +100,22 @@ class Play(Value):
     max_fail_percentage: Annotated[float, Field(ge=0, le=100)] = 0
     on_unknown: OnUnknown = OnUnknown.ROLLBACK
     accept: tuple[IPAddress, ...] = ()
+    accept_simulated: tuple[Name, ...] = ()
     revert_in: timedelta = DEFAULT_REVERT_IN
+    reported: str | None = None
+    notify: tuple[str, ...] = ()
     vars: dict[str, Any] = {}
-    tasks: Annotated[tuple[Apply | Verify, ...], Field(min_length=1)]
+    tasks: Annotated[tuple[Apply | Verify | Hook, ...], Field(min_length=1)]
 
     @property
     def controls(self) -> tuple[str, ...]:
         return tuple(task.control for task in self.tasks if isinstance(task, Apply))
+
+    def hooks(self, when: When) -> tuple[Hook, ...]:
+        """Those that stand before the first apply, or after the last and the verify."""
+        first = next((n for n, task in enumerate(self.tasks) if isinstance(task, Apply)), len(self.tasks))
+        chosen = self.tasks[:first] if when is When.BEFORE else self.tasks[first:]
+        return tuple(task for task in chosen if isinstance(task, Hook))
 
     @property
     def observes(self) -> bool:
@@ -174,7 +190,7 @@ def _text(root: Node | None) -> str:
     for play in plain if isinstance(plain, list) else ():
         given = play.get("vars") if isinstance(play, dict) else None
         if isinstance(given, dict):
-            play["vars"] = {key: value if key == "revert_in" else "(yours)" for key, value in given.items()}
+            play["vars"] = {key: value if key in OURS else "(yours)" for key, value in given.items()}
     return "\n".join(flat(plain))
 
 
@@ -258,8 +274,8 @@ def _extra_vars(given: Mapping[str, str], problems: Problems) -> dict[str, Any]:
 
 def _misspelt_variable(key: str) -> str:
     """A variable may have any name, but one that is nearly ours is a slip that would leave the timer as it was."""
-    near = difflib.SequenceMatcher(None, key.lower(), "revert_in").ratio() >= 0.8
-    return "; did you mean revert_in?" if near and key != "revert_in" else ""
+    near = (one for one in OURS if difflib.SequenceMatcher(None, key.lower(), one).ratio() >= 0.8)
+    return "" if key in OURS else "".join(f"; did you mean {one}?" for one in near)
 
 
 @dataclass(frozen=True)
@@ -276,7 +292,10 @@ def _plays(root: Node, read: _Reader) -> list[Play | None]:
     if root.raw is None or root.raw == []:
         root.problem("no play is in it; allowed: at least one, such as  - name: ...")
         return []
-    return [_play(node, read) for node in root.items("a list of plays") or []]
+    plays = [_play(node, read) for node in root.items("a list of plays") or []]
+    if len(plays) > 1 and any(play is not None and play.reported for play in plays):
+        root.problem("a play with reported beside others; allowed: it alone")
+    return plays
 
 
 def _play(node: Node, read: _Reader) -> Play | None:
@@ -294,15 +313,19 @@ def _play(node: Node, read: _Reader) -> Play | None:
         "soak": ("soak", _soak),
         "max_fail_percentage": ("max_fail_percentage", _percentage),
         "on_unknown": ("on_unknown", lambda one: fields.choice(one, OnUnknown)),
-        "accept": ("accept", _accept),
         "window": ("window", schedule.window),
         "approval": ("allowed_signers", lambda one: _approval(one, read.base)),
+        "notify": ("notify", lambda one: hooks.notify(one, read.base)),
     }
     found |= {field: reader(keys[key]) for key, (field, reader) in optional.items() if key in keys}
-    found["vars"], found["revert_in"] = _vars(keys.get("vars"), read.given)
+    if "accept" in keys:
+        found["accept"], found["accept_simulated"] = _accept(keys["accept"])
+    found["vars"], found["revert_in"], reported = _vars(keys.get("vars"), read)
+    if reported is not None and any(not isinstance(task, Verify) for task in found["tasks"]):
+        node.problem("reported beside other tasks; allowed: a verify task, since such a play only looks")
     if any(found[field] is None for field in found) or not found["tasks"] or not found.get("serial", True):
         return None
-    return Play(**found)
+    return Play(**found, reported=reported)
 
 
 def _soak(node: Node) -> timedelta | None:
@@ -313,9 +336,16 @@ def _soak(node: Node) -> timedelta | None:
     return found
 
 
-def _accept(node: Node) -> tuple[IPAddress, ...]:
-    found = (fields.address(item) for item in node.one_or_more())
-    return tuple(address for address in found if address is not None)
+def _accept(node: Node) -> tuple[tuple[IPAddress, ...], tuple[str, ...]]:
+    """Addresses, and names of peers."""
+    addresses: list[IPAddress] = []
+    peers: list[str] = []
+    for item in node.one_or_more():
+        if fields.is_peer_name(item.raw):
+            peers.append(item.raw)
+        elif (address := fields.address(item)) is not None:
+            addresses.append(address)
+    return tuple(addresses), tuple(peers)
 
 
 def _approval(node: Node, base: Path) -> str | None:
@@ -339,9 +369,10 @@ def _percentage(node: Node) -> float | None:
     return float(node.raw)
 
 
-def _vars(node: Node | None, given: dict[str, Any]) -> tuple[dict[str, Any], timedelta]:
-    """The user's own variables, and the one that is ours."""
+def _vars(node: Node | None, read: _Reader) -> tuple[dict[str, Any], timedelta, str | None]:
+    """The user's own variables, and those that are ours."""
     found: dict[str, Any] = {}
+    reported: str | None = None
     for key, value in (node.mapping() or {}).items() if node is not None else []:
         if hint := _misspelt_variable(key):
             value.problem(f"unknown variable{hint}")
@@ -349,31 +380,50 @@ def _vars(node: Node | None, given: dict[str, Any]) -> tuple[dict[str, Any], tim
             value.problem("is no name of a variable; allowed: letters, digits and _")
         elif key == "revert_in" and _duration(value.raw) is None:
             value.wrong(DURATION_RULE)
+        elif key == "reported":
+            reported = fields.path(value, read.base)
         value.check_keys()
         found[key] = value.plain()
-    found |= given
+    found |= read.given
     revert_in = found.pop("revert_in", None)
-    return found, DEFAULT_REVERT_IN if revert_in is None else _duration(revert_in) or DEFAULT_REVERT_IN
+    if "reported" in read.given:
+        reported = str(Path(read.given["reported"]).absolute())
+    found.pop("reported", None)
+    return found, DEFAULT_REVERT_IN if revert_in is None else _duration(revert_in) or DEFAULT_REVERT_IN, reported
 
 
 def _tasks(
     node: Node, controls: Collection[str] | None, vantages: Collection[str] | None
-) -> tuple[Apply | Verify, ...]:
+) -> tuple[Apply | Verify | Hook, ...]:
     items = node.items("a list of tasks")
     if items == []:
         node.problem("no task; allowed: apply tasks, and a verify task after them")
-    found: list[Apply | Verify] = []
+    found: list[Apply | Verify | Hook] = []
     verify: Node | None = None
+    between: Node | None = None
     applied: set[str] = set()
     for item in items or []:
         keys = item.mapping(TASK_KEYS, required=("name",))
         if keys is None:
             continue
         name = keys["name"].string() if "name" in keys else None
-        if ("apply" in keys) == ("verify" in keys):
-            both = "both" if "apply" in keys else "neither"
-            item.problem(f"found {both}; allowed: exactly one of apply and verify")
+        kinds = [kind for kind in ("apply", "run", "verify") if kind in keys]
+        if len(kinds) != 1:
+            item.problem(f"found {' and '.join(kinds) or 'neither'}; allowed: exactly one of apply, run and verify")
             continue
+        if kinds != ["run"] and (stray := [key for key in hooks.HOOK_KEYS if key in keys]):
+            keys[stray[0]].problem(f"belongs to a run task; this is {kinds[0]}")
+        if "run" in keys:
+            if "mode" in keys:
+                keys["mode"].problem("a run task has no mode")
+            if applied and verify is None:
+                between = between or item
+            if (hook := hooks.hook(name or "", keys)) is not None and name is not None:
+                found.append(hook)
+            continue
+        if between is not None:
+            between.problem(f"run before the {kinds[0]} on line {item.line}, after an apply: {_ARMED}")
+            between = None
         if "verify" in keys:
             if "mode" in keys:
                 keys["mode"].problem("a verify task has no mode")
@@ -395,9 +445,15 @@ def _tasks(
         if name is not None and control is not None:
             found.append(Apply(name=name, control=control, observe=observe))
     applies = [task for task in found if isinstance(task, Apply)]
+    if not applied and any(isinstance(task, Hook) for task in found):
+        node.problem("run in a play that applies nothing; allowed: before or after a push")
     if len(applies) > 1 and any(task.observe for task in applies):
         node.problem("mode: observe beside another apply; allowed: it alone, since it closes nothing")
     return tuple(found)
+
+
+#: Where no step of people's own may stand.
+_ARMED = "a revert timer runs there; allowed: before the first apply, and at the end"
 
 
 def _observe(node: Node, control: str | None) -> bool:

@@ -7,7 +7,7 @@ from itertools import product
 
 from remediate.model.base import Value
 from remediate.model.observation import UNREACHED, Question, Rung
-from remediate.model.site import Pacs, Peer, Published, Role, Service, ServiceKind, Vantage, Zone
+from remediate.model.site import IPAddress, Pacs, Peer, Published, Role, Service, ServiceKind, Vantage, Zone
 from remediate.model.verdict import Expectation, Grade, Purpose
 
 #: Our own calling AE title, wherever we do not stand in a peer's place: it names us to whoever reads the PACS's log.
@@ -18,6 +18,8 @@ CLOSED: frozenset[Rung] = UNREACHED
 #: By kind of service, the rungs that are left to the outside.
 Outside = Mapping[ServiceKind, frozenset[Rung]]
 ALL_CLOSED: Outside = dict.fromkeys(ServiceKind, CLOSED)
+#: The same of whoever shows neither certificate nor password, wherever he stands: only of kinds that are in it.
+Strangers = Mapping[ServiceKind, frozenset[Rung]]
 
 _ASSOCIATED = frozenset(
     {
@@ -54,10 +56,13 @@ class Expected(Value):
     not_asked: tuple[str, ...]
 
 
-def expectations(pacs: Pacs, vantages: Iterable[Vantage], outside: Outside = ALL_CLOSED) -> Expected:
+def expectations(
+    pacs: Pacs, vantages: Iterable[Vantage], outside: Outside = ALL_CLOSED, strangers: Strangers | None = None
+) -> Expected:
     """What every vantage must see of one PACS: outside closed, its peers still served.
 
     ``outside``: what the outside may see; of a kind of service that is not in it, nothing is expected there.
+    ``strangers``: what may be seen inside without certificate and password.
     A peer's AE title is used only from the vantage that stands in that peer's place. From an inside vantage that
     is nobody's place, the PACS must merely be reachable (grade ``same segment``).
     """
@@ -73,6 +78,8 @@ def expectations(pacs: Pacs, vantages: Iterable[Vantage], outside: Outside = ALL
             for peer in pacs.access.peers:
                 if peer.name == vantage.peer:
                     made += _served(pacs, vantage, peer)
+        if vantage.zone is Zone.INSIDE:
+            made += _refused(pacs, vantage, strangers or {})
     if not any(e.purpose is Purpose.OUTSIDE_CLOSED for e in made):
         not_asked.append("the outside: no outside address, or no outside vantage")
     not_asked += [
@@ -82,6 +89,35 @@ def expectations(pacs: Pacs, vantages: Iterable[Vantage], outside: Outside = ALL
     ]
     not_asked += _left_out(pacs, vantages)
     return Expected(expectations=tuple(dict.fromkeys(made)), not_asked=tuple(not_asked))
+
+
+def unreached(
+    pacs: str, places: Iterable[tuple[IPAddress, Service, int]], ae_title: str, vantages: Iterable[Vantage]
+) -> tuple[Expectation, ...]:
+    """That nobody gets through to these places from outside: address, service, and the port seen there.
+
+    ``pacs``: an archive, or the address where nobody knows whether it is one; that is asked no more than to associate.
+    """
+    return tuple(
+        Expectation(
+            question=Question(
+                pacs=pacs,
+                vantage=vantage.name,
+                kind=service.kind,
+                address=address,
+                port=port,
+                service_port=service.port,
+                calling_ae_title=PROBE_AE_TITLE if service.kind.is_dicom else None,
+                called_ae_title=ae_title if service.kind.is_dicom or service.kind.is_web else None,
+                up_to=Rung.ASSOCIATED if pacs == str(address) and service.kind.is_dicom else None,
+            ),
+            purpose=Purpose.OUTSIDE_CLOSED,
+            rungs=CLOSED,
+        )
+        for vantage in vantages
+        if vantage.zone is Zone.OUTSIDE
+        for address, service, port in places
+    )
 
 
 def counting(expectation: Expectation) -> Expectation:
@@ -113,6 +149,17 @@ def _closed(pacs: Pacs, vantage: Vantage, outside: Outside) -> Iterator[Expectat
         question = _question(pacs, vantage, where, service, PROBE_AE_TITLE)
         attributable = any(c.port == question.port and c.behind in pacs.protected_by for c in vantage.canaries)
         yield Expectation(question=question, purpose=Purpose.OUTSIDE_CLOSED, rungs=rungs, attributable=attributable)
+
+
+def _refused(pacs: Pacs, vantage: Vantage, strangers: Strangers) -> Iterator[Expectation]:
+    """Whoever is a stranger to DICOM is asked no more than to associate, under nobody's AE title."""
+    for where, service in product(pacs.addresses.seen_from(Zone.INSIDE), pacs.services):
+        if (rungs := strangers.get(service.kind)) is None:
+            continue
+        question = _question(pacs, vantage, where, service, PROBE_AE_TITLE)
+        if service.kind.is_dicom:
+            question = question.model_copy(update={"up_to": Rung.ASSOCIATED, "anonymous": True})
+        yield Expectation(question=question, purpose=Purpose.STRANGERS_REFUSED, rungs=rungs)
 
 
 def _reachable(pacs: Pacs, vantage: Vantage) -> Iterator[Expectation]:
@@ -148,10 +195,16 @@ def _asked_from(vantage: Vantage, pacs: Pacs, service: Service) -> bool:
     return service.kind in _ASKED_FROM_INSIDE
 
 
-def _left_out(pacs: Pacs, vantages: tuple[Vantage, ...]) -> Iterator[str]:
+def simulated(pacs: Pacs, vantages: Iterable[Vantage]) -> tuple[str, ...]:
+    """The peers in whose place no vantage stands: nobody sees whether they are served."""
     places = {v.peer for v in vantages if v.zone is Zone.INSIDE}
+    return tuple(peer.name for peer in pacs.access.peers if peer.name not in places)
+
+
+def _left_out(pacs: Pacs, vantages: tuple[Vantage, ...]) -> Iterator[str]:
+    unseen = simulated(pacs, vantages)
     for peer in pacs.access.peers:
-        if peer.name not in places:
+        if peer.name in unseen:
             yield f"peer {peer.name} ({', '.join(peer.roles)}): no vantage stands there; simulated only"
             continue
         if Role.HL7 in peer.roles:

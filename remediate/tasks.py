@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nornir.core import Nornir
@@ -35,11 +36,12 @@ from remediate.errors import (
 from remediate.inventory import site_of
 from remediate.judge import judge
 from remediate.model.base import Value
-from remediate.model.change import Candidate, Journal, Pending, Token
+from remediate.model.change import Candidate, Journal, Pending, Token, Unit
 from remediate.model.observation import CanaryReport, Observation, Question, Rung
 from remediate.model.site import LOCAL, Device, IPAddress, Login, Site
 from remediate.model.stream import Dial
 from remediate.model.verdict import Outcome
+from remediate.platforms import unit
 from remediate.policy import expectations
 from remediate.vantages import Lookout
 
@@ -65,28 +67,42 @@ class DeviceConnection:
         assert extras is not None
         device: Device = extras["device"]
         login: Login = extras["login"]
+        units: Mapping[str, Unit] = extras["units"]
         self.connection = platforms.platform(device.platform).connect(device, login)
+        try:
+            if device.name in units:
+                unit.check(device.name, units[device.name], self.connection.unit())
+        except BaseException:  # Ctrl-C too: no session is left open
+            self.connection.close()
+            raise
 
     def close(self) -> None:
         self.connection.close()
 
 
-def framework(inventory: Inventory, site: Site, runner: RunnerPlugin) -> Nornir:
-    """A Nornir over an inventory of ours, ready for the tasks of this module."""
+def framework(
+    inventory: Inventory, site: Site, runner: RunnerPlugin, units: Mapping[str, Unit] | None = None
+) -> Nornir:
+    """A Nornir over an inventory of ours, ready for the tasks of this module.
+
+    ``units``: who must answer, by device, as it is at each login; where another unit does, no task runs there, and
+    AnotherUnit is raised.
+    """
     if CONNECTION not in ConnectionPluginRegister.available:
         ConnectionPluginRegister.register(CONNECTION, DeviceConnection)
     for name, device in site.devices.items():
-        extras = {"device": device, "login": site.logins[name]}
+        extras = {"device": device, "login": site.logins[name], "units": {} if units is None else units}
         inventory.hosts[name].connection_options[CONNECTION] = ConnectionOptions(extras=extras)
     return Nornir(inventory=inventory, runner=runner)
 
 
 class DeviceLook(Value):
-    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole."""
+    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole; ``unit``: who answered."""
 
     lacks: tuple[str, ...]
     running: str
     pending: Pending | None
+    unit: Unit
 
 
 def check_nothing_pending(device: str, pending: Pending | None) -> None:
@@ -99,10 +115,19 @@ def check_nothing_pending(device: str, pending: Pending | None) -> None:
         )
 
 
-def look_at_device(task: Task, check: Callable[[str, DeviceLook], object] = lambda _name, _look: None) -> Result:
-    """``check``: what to raise for it; here it is done while other devices are waited for."""
+def look_at_device(
+    task: Task,
+    check: Callable[[str, DeviceLook], object] = lambda _name, _look: None,
+    controls: Mapping[str, Collection[str]] = MappingProxyType({}),
+) -> Result:
+    """``check``: what to raise for it; here it is done while other devices are waited for.
+
+    ``controls``: by device, those that are to be applied there.
+    """
     device = _session(task)
-    look = DeviceLook(lacks=device.preflight(), running=device.running_config(), pending=device.pending())
+    now = device.unit()
+    lacks = (*device.preflight(controls.get(task.host.name, ())), *unit.stranger(_device(task), now))
+    look = DeviceLook(lacks=lacks, running=device.running_config(), pending=device.pending(), unit=now)
     check(task.host.name, look)
     return Result(host=task.host, result=look)
 
@@ -122,11 +147,15 @@ def objections(task: Task, text: str) -> Result:
     return Result(host=task.host, result=_session(task).objections(text))
 
 
-def load(task: Task, candidates: Mapping[str, Candidate]) -> Result:
-    """Stage the candidate and have the device check it and its inverse; nothing is in force afterwards."""
+def load(task: Task, candidates: Mapping[str, Candidate], check: Callable[[str, str], object]) -> Result:
+    """Stage the candidate and have the device check it and its inverse; nothing is in force afterwards.
+
+    ``check``: see ``compare``; after the staging, so that it is as late as may be.
+    """
     device = _session(task)
     check_nothing_pending(task.host.name, device.pending())
     device.load_merge_candidate(candidates[task.host.name])
+    check(task.host.name, device.running_config())
     return Result(host=task.host, diff=device.compare_config().text)
 
 
@@ -135,8 +164,17 @@ def discard(task: Task) -> Result:
     return Result(host=task.host)
 
 
-def push(task: Task, tokens: Mapping[str, Token], revert_in: timedelta, journal: DeviceJournal) -> Result:
-    """Arm the timer and load the staged candidate. The entry before it is durable before the device is touched."""
+def push(
+    task: Task,
+    tokens: Mapping[str, Token],
+    revert_in: timedelta,
+    journal: DeviceJournal,
+    check: Callable[[str, str], object],
+) -> Result:
+    """Arm the timer and load the staged candidate. The entry before it is durable before the device is touched.
+
+    ``check``: raises for a running configuration that is not what it has to be now.
+    """
     name = task.host.name
     device = _session(task)
     token = tokens[name]
@@ -150,6 +188,7 @@ def push(task: Task, tokens: Mapping[str, Token], revert_in: timedelta, journal:
     if state.name != platforms.ARMED:
         raise DeviceError(f"the push {token} is {state.name}, not armed", where=name)
     journal.pushed(name, token, state)
+    check(name, device.running_config())
     return Result(host=task.host, changed=True, result=state)
 
 
@@ -196,20 +235,22 @@ def forget(task: Task, tokens: Mapping[str, Token]) -> Result:
     return Result(host=task.host)
 
 
-def log_in_afresh(task: Task, site: Site) -> Result:
+def log_in_afresh(task: Task, site: Site, units: Mapping[str, Unit]) -> Result:
     """The working session outlives a rule that locks everybody out; a new login, from each place, does not.
 
-    Raises NotKnown for a place that cannot be used now.
+    Raises NotKnown for a place that cannot be used now, AnotherUnit where not the one of ``units`` answers.
     """
     device = site.devices[task.host.name]
+    expected = units.get(device.name)
     for name in device.management:
         if name == LOCAL:
-            platforms.platform(device.platform).try_login(device, site.logins[device.name])
+            now = platforms.platform(device.platform).try_login(device, site.logins[device.name])
+            unit.check(device.name, expected, now)
             continue
         from remediate.vantages import login  # it brings asyncssh, which a change without such a place has no use for
 
         try:
-            login.try_login(site.vantages[name], device.name, site.logins[device.name])
+            login.try_login(site.vantages[name], device.name, site.logins[device.name], expected)
         except VantageError as error:
             raise NotKnown(
                 f"whether {device.name} lets anybody in from {name} is not known: {error.what}",
@@ -414,6 +455,11 @@ class DeviceJournal:
 
     def _note(self, kind: str, device: str, token: Token, **more: Any) -> None:
         self._journal.append(kind, {"wave": self._wave, "device": device, "token": token, **more})
+
+
+def _device(task: Task) -> Device:
+    device: Device = (task.host.connection_options[CONNECTION].extras or {})["device"]
+    return device
 
 
 def _session(task: Task) -> platforms.Platform:

@@ -42,8 +42,17 @@ FIREWALL = Device(name="fw-north", platform="linux_nftables", guard=Guard(interf
 #: For each platform a running configuration that it reads, with nothing of ours in it.
 RUNNING = {
     "cisco_ios": "interface wan\n ip address 192.0.2.1 255.255.255.0\n",
+    "conquest": "[sscscp]\nMicroPACS = sscscp\nMyACRNema = ORTHANC\nTCPPort = 5678\n",
+    "dcm4chee_arc": (
+        "dn: dicomDeviceName=arc,cn=Devices,dc=example\nobjectClass: dicomDevice\ndicomDeviceName: arc\n\n"
+        "dn: dicomAETitle=ORTHANC,dicomDeviceName=arc,cn=Devices,dc=example\nobjectClass: dcmNetworkAE\n"
+        "dicomAETitle: ORTHANC\ndicomAssociationAcceptor: TRUE\n\n"
+    ),
     "dcmqrscp": "HostTable BEGIN\nHostTable END\nAETable BEGIN\nORTHANC /db RW (9, 64mb) ANY\nAETable END\n",
-    "linux_nftables": "",
+    "linux_nftables": (
+        "table ip nat {\n\tchain prerouting {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
+        "\t\tip daddr 203.0.113.20 dnat to 10.10.0.5\n\t}\n}\n"
+    ),
     "orthanc": '{ "DicomAet" : "ORTHANC" }\n',
 }
 

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from remediate import controls, errors, inventory, platforms, playbook, probes, vantages
 from remediate.cli.app import app
-from remediate.model.rule import Rule, Setting
+from remediate.model.rule import Rule, Setting, Unpublished
 from remediate.render import Renderer
 from tests import factories
 
@@ -292,6 +292,11 @@ def test_the_table_of_settings_is_the_one_of_the_model() -> None:
     assert {name for row in table(DOCS / "templates.md", "setting") for name in names(row[0])} == set(
         Setting.model_fields
     )
+
+
+def test_the_table_of_what_is_unpublished_is_the_one_of_the_model() -> None:
+    found = {name for row in table(DOCS / "templates.md", "unpublished") for name in names(row[0])}
+    assert found == set(Unpublished.model_fields)
 
 
 def test_the_filters_that_are_named_are_ours() -> None:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from remediate.errors import PlaybookError, UsageError
 from remediate.inventory import document
+from remediate.model.hook import Hook, RunOn, When
 from remediate.playbook import Apply, Playbook, Verify, load, parse_duration, waves
 
 EXAMPLE = Path(__file__).parents[1] / "playbooks" / "close_dicom_exposure.yaml"
@@ -79,7 +80,7 @@ def test_extra_variables_win_and_are_no_part_of_the_file(tmp_path: Path) -> None
 
 # fmt: off
 MISTAKES = [
-    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, window, approval, vars, tasks; did you mean hosts?"),
+    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, window, approval, notify, vars, tasks; did you mean hosts?"),
     ("  hosts: pacs\n", "", "close.yaml:1: play 1: hosts is missing"),
     ("name: Close public DICOM exposure\n  hosts", "hosts", "close.yaml:1: play 1: name is missing"),
     ("hosts: pacs", "hosts: [pacs]", "close.yaml:2: play 1: hosts: found a list; allowed: a pattern such as  pacs  or  pacs-north,!pacs-south"),
@@ -102,10 +103,10 @@ MISTAKES = [
     ("ticket: CHG1", "ticket: {1: x}", "close.yaml:5: play 1: vars.ticket.1: the key is a number; allowed: a string; put it in quotes"),
     ("{revert_in: 5m, ticket: CHG1}", "5m", "close.yaml:5: play 1: vars: found '5m'; allowed: a mapping"),
     ("apply: acl", "apply: alc", "close.yaml:8: play 1: task 1: apply: no control is called alc; there are: acl, vpn_only; did you mean acl?"),
-    ("apply: acl", "aply: acl", "close.yaml:8: play 1: task 1: aply: unknown key; allowed: name, apply, mode, verify; did you mean apply?"),
+    ("apply: acl", "aply: acl", "close.yaml:8: play 1: task 1: aply: unknown key; allowed: name, apply, mode, verify, run, …; did you mean apply?"),
     ("apply: acl", "apply: [acl]", "close.yaml:8: play 1: task 1: apply: found a list; allowed: a name of letters, …"),
-    ("apply: acl", "apply: acl\n      verify: {from: [clinic]}", "close.yaml:7: play 1: task 1: found both; allowed: exactly one of apply and verify"),
-    ("      apply: acl\n", "", "close.yaml:7: play 1: task 1: found neither; allowed: exactly one of apply and verify"),
+    ("apply: acl", "apply: acl\n      verify: {from: [clinic]}", "close.yaml:7: play 1: task 1: found apply and verify; allowed: exactly one of apply, run and verify"),
+    ("      apply: acl\n", "", "close.yaml:7: play 1: task 1: found neither; allowed: exactly one of apply, run and verify"),
     ("name: Only known peers\n      apply", "apply", "close.yaml:7: play 1: task 1: name is missing"),
     ("apply: acl", "apply: acl\n    - {name: Again, apply: acl}", "close.yaml:9: play 1: task 2: apply: acl stands twice"),
     ("clinic]}", "clinic]}\n    - {name: More, apply: vpn_only}", "close.yaml:11: play 1: task 3: apply after the verify on line 9: nothing would look at what it does"),
@@ -116,6 +117,21 @@ MISTAKES = [
     ("[internet, clinic]", "clinic", "close.yaml:10: play 1: task 2: verify.from: found 'clinic'; allowed: a list of vantages"),
     ("[internet, clinic]", "[clinic, clinic]", "close.yaml:10: play 1: task 2: verify.from[1]: clinic stands twice"),
     ("[internet, clinic]", "[internet, clinik]", "close.yaml:10: play 1: task 2: verify.from[1]: no vantage is called clinik; there are: clinic, internet; did you mean clinic?"),
+    ("apply: acl", "run: mine", "close.yaml:8: play 1: task 1: run: found 'mine'; allowed: MODULE:FUNCTION, a Nornir task such as  tickets:opened"),
+    ("apply: acl", "run: 'mine:it'", "close.yaml:6: play 1: tasks: run in a play that applies nothing; allowed: before or after a push"),
+    ("apply: acl", "apply: acl\n    - {name: Mine, run: 'mine:it'}", "close.yaml:9: play 1: task 2: run before the verify on line 10, after an apply: a revert timer runs there; allowed: before the first apply, and at the end"),
+    ("apply: acl", "apply: acl\n    - {name: Mine, run: 'mine:it'}\n    - {name: More, apply: vpn_only}", "close.yaml:9: play 1: task 2: run before the apply on line 10, after an apply: a revert timer runs there; …"),
+    ("apply: acl", "apply: acl\n      timeout: 5", "close.yaml:9: play 1: task 1: timeout: belongs to a run task; this is apply"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', mode: observe}", "close.yaml:11: play 1: task 3: mode: a run task has no mode"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', timeout: 0}", "close.yaml:11: play 1: task 3: timeout: found 0; allowed: seconds, 1 to 3600"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', run_on: fw}", "close.yaml:11: play 1: task 3: run_on: found 'fw'; allowed: pacs, devices"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', check_mode: true}", "close.yaml:11: play 1: task 3: check_mode: allowed: false, where --check is to run it too; without it --check does not"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', ignore_errors: 1}", "close.yaml:11: play 1: task 3: ignore_errors: found 1; allowed: true or false"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', args: {a-b: 1}}", "close.yaml:11: play 1: task 3: args.a-b: is no name of a function's parameter; allowed: letters, digits and _"),
+    ("clinic]}", "clinic]}\n    - {name: Mine, run: 'mine:it', args: {a: [{password: 1}]}}", "close.yaml:11: play 1: task 3: args: would put a secret into plan and record; let the function read it itself, from the environment"),
+    ("  serial", "  notify: 'json://user:pass@127.0.0.1'\n  serial", "close.yaml:3: play 1: notify: a URL is not written here, since it holds a secret; allowed: env:NAME, file:PATH, …"),
+    ("  serial", "  notify: ['env:']\n  serial", "close.yaml:3: play 1: notify[0]: env: is not followed by the name of a variable"),
+    ("  serial", "  notify: []\n  serial", "close.yaml:3: play 1: notify: found a list; allowed: env:NAME, file:PATH, …, or a list of these"),
     (GOOD, "", "close.yaml:1: no play is in it; allowed: at least one, such as  - name: ..."),
     (GOOD, "[]", "close.yaml:1: no play is in it; …"),
     (GOOD, "name: x", "close.yaml:1: found a mapping; allowed: a list of plays"),
@@ -291,3 +307,23 @@ def test_observing_is_of_the_whole_play(tmp_path: Path) -> None:
     book = read(tmp_path, "- name: a\n  hosts: pacs\n  tasks: [{name: a, apply: acl, mode: observe}]\n")
     assert book.plays[0].observes
     assert not read(tmp_path, GOOD).plays[0].observes
+
+
+def test_steps_of_ones_own_are_before_or_after(tmp_path: Path) -> None:
+    more = "\n    - {name: First, run: 'a.b:c', args: {n: [1, {x: null}]}, check_mode: false}\n"
+    last = "\n    - {name: Last, run: 'd:e', run_on: devices, timeout: 5, ignore_errors: true}\n"
+    text = GOOD.replace("\n  tasks:\n", f"\n  tasks:{more}").rstrip() + last
+    for one in (text, text.replace("    - name: Look\n      verify: {from: [internet, clinic]}\n", "")):
+        (play,) = read(tmp_path, one).plays
+        first = Hook(name="First", run="a.b:c", args={"n": [1, {"x": None}]}, check_safe=True)
+        assert play.hooks(When.BEFORE) == (first,)
+        assert (first.module, first.function, first.timeout) == ("a.b", "c", timedelta(minutes=2))
+        seconds = timedelta(seconds=5)
+        assert play.hooks(When.AFTER) == (
+            Hook(name="Last", run="d:e", run_on=RunOn.DEVICES, timeout=seconds, ignore_errors=True),
+        )
+
+
+def test_who_is_told_is_referred_to(tmp_path: Path) -> None:
+    (play,) = read(tmp_path, GOOD.replace("  serial", "  notify: [env:OPS, 'file:ops', env:OPS]\n  serial")).plays
+    assert play.notify == ("env:OPS", f"file:{tmp_path}/ops")

@@ -3,8 +3,9 @@
 Reads one JSON object from standard input: {"delay": seconds, "routers": [{"config", "ssh": [address, port], "host_key",
 "authorized_keys", "relays": {name: [interface in, interface out, [address, port], [target, port]]}}, …]}; prints
 "loaded" once all configurations are. Then each line "start" sets them all going, as they were loaded ("ready" once they
-answer), and each line "stop" ends them ("stopped"). It ends when its standard input is closed. A router is the one of
-the demo, with an SSH server and a packet filter of its own; the process is only what they share.
+answer), and each line "stop" ends them ("stopped COMMANDS SECONDS": what was typed, and what it took of the processor).
+It ends when its standard input is closed. A router is the one of the demo, with an SSH server and a packet filter of
+its own; the process is only what they share.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import json
 import os
 import resource
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,12 @@ class Slow(Terminal):
     """Its echo comes at once; what a command says, ``delay`` seconds later. An empty line is no command."""
 
     delay = 0.0
+    commands = 0
 
     async def line(self, prompt: str, *, echo: bool = True) -> tuple[str, bool]:
         typed, ended = await super().line(prompt, echo=echo)
         if typed.strip():
+            Slow.commands += 1
             self.flush()
             await asyncio.sleep(self.delay)
         return typed, ended
@@ -67,16 +71,17 @@ def generation(routers: list[tuple[Router, dict[str, Any]]]) -> None:
     reading, writing = os.pipe()
     if not (child := os.fork()):
         os.close(writing)
+        began = time.process_time()
         try:
             asyncio.run(serve(routers, reading))
+            sys.stdout.write(f"stopped {Slow.commands} {time.process_time() - began:.3f}\n")
+            sys.stdout.flush()
         finally:
             os._exit(0)  # the routers hold nothing that outlives the process
     os.close(reading)
     sys.stdin.readline()
     os.close(writing)
     os.waitpid(child, 0)
-    sys.stdout.write("stopped\n")
-    sys.stdout.flush()
 
 
 def main() -> None:

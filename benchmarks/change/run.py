@@ -1,6 +1,8 @@
 """`make bench-change`: the whole loop on many devices, beside bare pushes of the same lines; see README.md.
 
-usage: run.py [--quick] [--devices N] [--forks N]      --quick: 12 devices, to see whether it works; writes nothing
+usage: run.py [--quick] [--devices N] [--forks N] [--no-ansible]
+
+--quick: 12 devices, to see whether it works; writes nothing. Without: benchmarks/results/change.md and change.json.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +23,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results"
@@ -30,6 +33,9 @@ DELAY = 0.05
 REMEDIATE = [sys.executable, "-c", "from remediate.cli import main; main()"]
 #: Ansible is stopped where it takes so many times as long as ours.
 PATIENCE = 2
+WITHOUT_ANSIBLE = (
+    "Not beside Ansible: `apt-get install ansible python3-paramiko` was not done here, or it was left out."
+)
 WAITS = ("deadlines", "pacs", "timer", "soak")
 
 _spec = spec_from_file_location("bench_site", HERE / "site.py")  # a plain import would find Python's own site
@@ -42,11 +48,18 @@ _spec.loader.exec_module(site)
 
 @dataclass
 class Run:
-    """``waits``: seconds of it that were declared waits. ``done``: devices that have the change."""
+    """``waits``: seconds of it that were declared waits. ``done``: devices that have the change.
+
+    ``processor``: seconds of it that the contestant used, ``simulators``: those that the routers used for it.
+    ``commands``: what it typed, on all of them.
+    """
 
     name: str
     seconds: float
     done: int
+    processor: float
+    simulators: float
+    commands: int
     waits: float = 0.0
 
     @property
@@ -79,7 +92,8 @@ class Bench:
         """On the site as it stands: what ours would push is what the others push."""
         out = self.folder / "plan.json"
         command = [*REMEDIATE, "plan", "-i", self.site.inventory, self.site.playbook, "--out", out]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with self.running.standing():
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for wave in json.loads(out.read_text())["waves"]:
             for candidate in wave["candidates"]:
                 self.lines[candidate["device"]] = [line.strip() for line in candidate["text"].splitlines()]
@@ -89,24 +103,20 @@ class Bench:
         record = self.folder / f"record-{time.monotonic_ns()}.db"
         command = [sys.executable, HERE / "whole.py", times, "run", "-i", self.site.inventory, self.site.playbook]
         command += ["--record", record, "--forks", str(self.forks), "--format", "json"]
-        with self.running.standing():
-            seconds, said = _timed(command)
-        outcome = json.loads(said)
+        with self.running.standing() as effort:
+            took = _timed(command)
+        outcome = json.loads(took.said)
         waits = outcome["waits"]
         done = sum(len(wave["pacs"]) for wave in outcome["waves"] if wave["state"] == "confirmed")
-        run = Run(
-            "remediate, the whole loop", seconds, done, sum(waits[k] for k in ("deadlines", "pacs", "timer", "soak"))
-        )
+        run = _run("remediate, the whole loop", took, effort, done, sum(waits[kind] for kind in WAITS))
         return run, json.loads(times.read_text()), waits
 
     def bare(self) -> Run:
         jobs = self.folder / "jobs.json"
-        with self.running.standing():
-            if not self.lines:
-                self.plan()
-            jobs.write_text(json.dumps([self._job(place) for place in self.site.places]))
-            seconds, said = _timed([sys.executable, HERE / "bare.py", jobs, str(self.forks)])
-        return Run("Nornir + netmiko, bare push", seconds, int(said))
+        jobs.write_text(json.dumps([self._job(place) for place in self.site.places]))
+        with self.running.standing() as effort:
+            took = _timed([sys.executable, HERE / "bare.py", jobs, str(self.forks)])
+        return _run("Nornir + netmiko, bare push", took, effort, int(took.said))
 
     def _job(self, place: Any) -> dict[str, Any]:
         return {
@@ -148,18 +158,28 @@ class Bench:
         shutil.copy(self.site.known_hosts, home / ".ssh" / "known_hosts")
         told = {"HOME": str(home), "ANSIBLE_HOST_KEY_CHECKING": "False", "ANSIBLE_NOCOLOR": "1"}
         command = ["ansible-playbook", "-i", home / "hosts.json", "-f", str(self.forks), home / "push.json"]
-        with self.running.standing():
-            seconds, said = _timed(command, told, patience)
-        done = said.count("changed: [")
+        with self.running.standing() as effort:
+            took = _timed(command, told, patience)
+        done = took.said.count("changed: [")
         stopped = "" if done == len(hosts) else " (stopped)"
-        return Run(f"Ansible, cisco.ios.ios_config{stopped}", seconds, done)
+        return _run(f"Ansible, cisco.ios.ios_config{stopped}", took, effort, done)
 
 
-def _timed(
-    command: list[Any], environment: dict[str, str] | None = None, patience: float | None = None
-) -> tuple[float, str]:
-    """Seconds, and what it said; a group of its own, so that those it has started end with it."""
-    began = time.monotonic()
+class Took(NamedTuple):
+    """``processor``: seconds of it, of the command and of those that it waited for."""
+
+    seconds: float
+    processor: float
+    said: str
+
+
+def _run(name: str, took: Took, effort: Any, done: int, waits: float = 0.0) -> Run:
+    return Run(name, took.seconds, done, took.processor, effort.seconds, effort.commands, waits)
+
+
+def _timed(command: list[Any], environment: dict[str, str] | None = None, patience: float | None = None) -> Took:
+    """In a group of its own, so that those it has started end with it."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     with subprocess.Popen(
         [str(word) for word in command],
         stdout=subprocess.PIPE,
@@ -173,10 +193,10 @@ def _timed(
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGTERM)
             out, err = process.communicate()
-    seconds = time.monotonic() - began
+    seconds, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode:
         sys.stderr.write(f"{out[-2000:]}\n{err[-2000:]}\n{command[0]} ended with {process.returncode}\n")
-    return seconds, out
+    return Took(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, out)
 
 
 def main() -> None:
@@ -184,6 +204,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--forks", type=int, default=20)
+    parser.add_argument("--no-ansible", action="store_true")
     options = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     load = os.getloadavg()[0]
@@ -191,22 +212,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench-change-") as made:
         bench = Bench(Path(made), devices, options.forks)
         with closing(bench.running):
+            bench.plan()
             runs = [_told(bench.bare())]
             ours, blocked, waits = bench.ours()
             runs.insert(0, _told(ours))
             runs.append(_told(bench.bare()))
-            if shutil.which("ansible-playbook"):
-                runs.append(_told(bench.ansible(PATIENCE * ours.seconds)))
+            if not options.no_ansible and shutil.which("ansible-playbook"):
+                runs.append(_told(bench.ansible(max(60, PATIENCE * ours.seconds))))
         lines = len(next(iter(bench.lines.values())))
     goals = _goals(runs, blocked, devices)
     for goal in goals:
         sys.stderr.write(f"{goal.name}: {goal.reached:.2f}, wanted at most {goal.wanted:g}\n")
-    if devices == 200:
+    if not options.quick:
         _write(runs, goals, waits, blocked, load, devices, lines, options.forks)
 
 
 def _told(run: Run) -> Run:
-    sys.stderr.write(f"{run.name}: {run.seconds:.1f} s, of it declared waits {run.waits:.1f} s, {run.done} done\n")
+    sys.stderr.write(
+        f"{run.name}: {run.seconds:.1f} s, of it declared waits {run.waits:.1f} s; processor {run.processor:.1f} s, of "
+        f"the routers {run.simulators:.1f} s; {run.commands} commands; {run.done} done\n"
+    )
     return run
 
 
@@ -219,13 +244,8 @@ def _goals(runs: list[Run], blocked: dict[str, float], devices: int) -> list[Goa
     ]
     worst = blocked.get("", 0.0) + max((s for name, s in blocked.items() if name), default=0.0)
     found.append(Goal("% of the wall time blocked in journal appends, worst device", 5, 100 * worst / ours.worked))
-    found.append(
-        Goal(
-            "devices without the change, in ours and in the bare pushes",
-            0,
-            sum(devices - run.done for run in runs if not run.name.startswith("Ansible")),
-        )
-    )
+    without = sum(devices - run.done for run in runs if not run.name.startswith("Ansible"))
+    found.append(Goal("devices without the change, in ours and in the bare pushes", 0, without))
     return found
 
 
@@ -256,18 +276,20 @@ def _write(
     }
     (RESULTS / "change.json").write_text(json.dumps(data, indent=2) + "\n")
     own = [seconds for name, seconds in blocked.items() if name] or [0.0]
+    ansible = "" if any(run.name.startswith("Ansible") for run in runs) else f"\n{WITHOUT_ANSIBLE}\n"
     text = f"""\
 # A change on many devices, side by side
 
-Made by `make bench-change` on {machine}; load average before it: {load:.1f}.
+Made by `make bench-change` on {machine}; load average before it {load:.1f}, \
+after it {os.getloadavg()[0]:.1f}.
 {devices} simulated IOS routers with configurations of {site.LINES} lines, {DELAY * 1000:.0f} ms for every command, on \
 the same two cores; {forks} forks
 for all; {lines} lines are pushed to each. Whole processes, start included. Ours plans first, then goes in waves
 (`serial: [1, 10%, 100%]`).
 
-| who | seconds | of it declared waits | without them | devices done |
-|---|---|---|---|---|
-{_rows(f"{r.name} | {r.seconds:.1f} | {r.waits:.1f} | {r.worked:.1f} | {r.done}" for r in runs)}
+| who | seconds | of it declared waits | without them | devices done | its processor seconds | the routers' | commands |
+|---|---|---|---|---|---|---|---|
+{_rows(_row(run) for run in runs)}
 
 | what | wanted, at most | reached | |
 |---|---|---|---|
@@ -278,9 +300,14 @@ Declared waits of ours, in seconds: silence taken for *filtered* {waits["deadlin
 {waits["timer"]:.1f}, soak {waits["soak"]:.1f}. Blocked in journal appends: the change itself \
 {blocked.get("", 0.0):.2f} s; a device's own tasks {sum(own) / len(own):.3f} s on
 average, {max(own):.3f} s at most.
-"""
+{ansible}"""
     (RESULTS / "change.md").write_text(text)
     sys.stderr.write(text)
+
+
+def _row(r: Run) -> str:
+    times = f"{r.seconds:.1f} | {r.waits:.1f} | {r.worked:.1f}"
+    return f"{r.name} | {times} | {r.done} | {r.processor:.1f} | {r.simulators:.1f} | {r.commands}"
 
 
 def _rows(rows: Iterable[str]) -> str:

@@ -204,6 +204,7 @@ _PLAYBOOK = """\
 - name: Close public DICOM exposure
   hosts: pacs
   serial: [1, 10%, 100%]
+  accept: [ct-1, mr-1, us-1, cr-1]
   vars: {revert_in: 5m}
   tasks:
     - name: Only known peers reach the archive
@@ -211,6 +212,14 @@ _PLAYBOOK = """\
     - name: Look from outside and from inside
       verify: {from: [internet, clinic]}
 """
+
+
+@dataclass
+class Effort:
+    """What one contestant was for the routers. ``seconds``: of the processor."""
+
+    commands: int = 0
+    seconds: float = 0.0
 
 
 class Running:
@@ -227,15 +236,20 @@ class Running:
             _wait(process, "loaded")
 
     @contextmanager
-    def standing(self) -> Iterator[None]:
-        """All routers as they were loaded, as long as the context lasts."""
-        for word, answer in (("start", "ready"), ("stop", "stopped")):
-            for process in self._routers:
-                _say(process, word)
-            for process in self._routers:
-                _wait(process, answer)
-            if word == "start":
-                yield
+    def standing(self) -> Iterator[Effort]:
+        """All routers as they were loaded, as long as the context lasts; then what it was for them."""
+        for process in self._routers:
+            _say(process, "start")
+        for process in self._routers:
+            _wait(process, "ready")
+        effort = Effort()
+        yield effort
+        for process in self._routers:
+            _say(process, "stop")
+        for process in self._routers:
+            commands, seconds = _wait(process, "stopped")
+            effort.commands += int(commands)
+            effort.seconds += float(seconds)
 
     def close(self) -> None:
         for process in (self._archives, *self._routers):
@@ -256,10 +270,13 @@ def _say(process: subprocess.Popen[str], line: str) -> None:
     process.stdin.flush()
 
 
-def _wait(process: subprocess.Popen[str], word: str) -> None:
+def _wait(process: subprocess.Popen[str], word: str) -> list[str]:
+    """What follows the word."""
     assert process.stdout is not None
-    if process.stdout.readline() != f"{word}\n":
+    said, *more = process.stdout.readline().split() or [""]
+    if said != word:
         raise SystemExit(f"{process.args!r} does not say {word}: is one of its ports taken?")
+    return more
 
 
 def _router(bench: Bench, place: Place) -> dict[str, Any]:

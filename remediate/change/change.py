@@ -10,23 +10,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from nornir.core import Nornir
 
 from remediate import errors, platforms, runner, tasks
 from remediate.change import approval as approvals
-from remediate.change import between, guarding, sources
+from remediate.change import between, guarding, hooks, own_code, sources
 from remediate.change.approval import Approval, Hand
 from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
 from remediate.change.gates import baseline_of
 from remediate.change.looking import PATIENCE, raise_first
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
-from remediate.change.watch import Stopwatch, Watch
+from remediate.change.telling import Telling
+from remediate.change.watch import Stopwatch
 from remediate.change.wave import WaveRun
 from remediate.inventory import Loaded
-from remediate.model.change import Entry, Journal, Plan, Section, State, Token, Wave
+from remediate.model.change import Entry, Journal, Plan, Section, State, Token, Unit, Wave
 from remediate.model.outcome import Outcome, WaveOutcome
 from remediate.model.verdict import Judgement, Verdict
+from remediate.model.watch import Watch
 from remediate.record import Record
 from remediate.record.locks import LAST as ENDED
 from remediate.render import Renderer
@@ -35,7 +38,10 @@ from remediate.runner import Cancellation, LoopRunner
 
 @dataclass
 class Desk:
-    """Everything that a change is run with; made once per command. ``now``: what windows are held against."""
+    """Everything that a change is run with; made once per command. ``now``: what windows are held against.
+
+    ``units``: who must answer at each login, by device.
+    """
 
     loaded: Loaded
     nornir: Nornir
@@ -48,6 +54,7 @@ class Desk:
     armed: dict[str, datetime] = field(default_factory=dict)
     patience: float = PATIENCE
     now: Callable[[], datetime] = utc_now
+    units: dict[str, Unit] = field(default_factory=dict)
 
 
 @contextmanager
@@ -56,14 +63,21 @@ def desk(
 ) -> Iterator[Desk]:
     """Opens what a change needs and closes it on every path, device sessions included.
 
-    ``clock``: one that has run since the command began, planning included.
+    ``clock``: one that has run since the command began, planning included. Raises UsageError for a watch that could
+    lack what it is told.
     """
+    if not isinstance(watch, Watch):
+        raise errors.UsageError(
+            f"{type(watch).__name__} is no remediate.model.watch.Watch",
+            next="inherit from it: what you leave out does nothing",
+        )
     cancellation = Cancellation()
     loop = LoopRunner(num_workers=forks, deadline=DEVICE_DEADLINE, cancellation=cancellation)
-    nornir = tasks.framework(loaded.nornir, loaded.site, loop)
+    units: dict[str, Unit] = {}
+    nornir = tasks.framework(loaded.nornir, loaded.site, loop, units)
     steady = nornir.with_runner(loop.with_cancellation(Cancellation()))
     try:
-        yield Desk(loaded, nornir, steady, loop, record, watch, cancellation, clock or Stopwatch())
+        yield Desk(loaded, nornir, steady, loop, record, watch, cancellation, clock or Stopwatch(), units=units)
     finally:
         nornir.close_connections(on_good=True, on_failed=True)
         loop.close()
@@ -84,6 +98,7 @@ def run(
     """
     change = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
     _check_site(plan, desk)
+    own_code.check(own_code.hooks_of(plan), Path(plan.playbook).parent)
     signed = approvals.check(plan, approval, hand, change) if plan.needs_approval else None
     desk.record.acquire(_devices(plan.waves), change)
     journal = desk.record.begin(
@@ -103,7 +118,9 @@ def run(
         journal.append(Step.APPROVED, signed)
         for number, state in states.items():
             progress[number].state = state
-    done = _waves(desk, _means(desk, journal, plan), plan, progress, list(plan.waves), hand)
+    telling = Telling(plan, journal, desk.watch)
+    telling.begins()
+    done = _waves(desk, _means(desk, journal, plan), plan, progress, list(plan.waves), hand, telling)
     return _undone(done, desk, undo, operator) if undo and done.failed and done.stays else done
 
 
@@ -136,7 +153,8 @@ def resume(change: str, desk: Desk, *, hand: Hand | None = None) -> Outcome:
         status = errors.EXIT_INCONCLUSIVE
     if State.ROLLED_BACK in ended:
         status = errors.EXIT_ROLLED_BACK
-    return _waves(desk, _means(desk, journal, plan), plan, progress, open_waves, hand, status)
+    telling = Telling(plan, journal, desk.watch)
+    return _waves(desk, _means(desk, journal, plan), plan, progress, open_waves, hand, telling, status)
 
 
 def unfinished(record: Record) -> list[str]:
@@ -160,6 +178,7 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
         if plan is None or "wave" not in entry.data:
             continue
         at = progress[entry.data["wave"]]
+        hooks.replayed(entry, at)
         if "state" in entry.data:
             at.state = State(entry.data["state"])
             at.unsaved = bool(entry.data.get("unsaved"))
@@ -168,6 +187,7 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
             wave = next(w for w in plan.waves if w.number == entry.data["wave"])
             at.before = baseline_of(wave, entry.data)
             at.running = dict(entry.data["running"])
+            at.units = {name: Unit.model_validate(unit) for name, unit in entry.data.get("units", {}).items()}
         elif entry.kind == Step.ARMING:
             at.tokens = {name: Token(token) for name, token in entry.data["tokens"].items()}
             at.armed_at = entry.at
@@ -247,6 +267,8 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
                     "reopens": True,
                     "window": None,
                     "soak": timedelta(0),
+                    "before": (),
+                    "after": (),
                 }
             )
         )
@@ -266,6 +288,7 @@ def _waves(
     progress: dict[int, Progress],
     waves: list[Wave],
     hand: Hand | None,
+    telling: Telling,
     status: int = errors.EXIT_OK,
 ) -> Outcome:
     """``status``: what waves that ended earlier leave to be said."""
@@ -278,9 +301,10 @@ def _waves(
         for wave in waves:
             if progress[wave.number].state not in IN_FLIGHT:
                 try:
+                    hooks.after(plan, progress, means)
                     between.soak(plan, progress, means)
-                except (errors.Interrupted, errors.Inconclusive, errors.NotAsConfirmed) as error:
-                    failed = failed or not isinstance(error, errors.Interrupted)
+                except (errors.Interrupted, errors.Inconclusive, errors.NotAsConfirmed, errors.HookFailed) as error:
+                    failed = failed or not isinstance(error, errors.Interrupted | errors.HookFailed)
                     status, reason = worst(status, error.exit_status), reason or str(error)
                     _not_begun(means, progress, waves)
                     break
@@ -294,6 +318,7 @@ def _waves(
                     reason=str(made.reason or ""),
                     judgements=made.judgements,
                     down=made.at.down,
+                    down_back=made.at.down_back,
                     leaves_open=wave.leaves_open if state in (State.CONFIRMED, State.UNCHANGED) else {},
                 )
             )
@@ -306,10 +331,15 @@ def _waves(
             if over or halted or desk.cancellation.requested:
                 _not_begun(means, progress, waves)
                 break
+        try:
+            hooks.after(plan, progress, means)
+        except errors.HookFailed as error:
+            status, reason = worst(status, error.exit_status), reason or str(error)
         finished = all(outcome.state in CLOSED for outcome in outcomes)
         stays = between.stays(plan, progress) if status != errors.EXIT_OK else ()
         if stays:
             means.watch.note(f"still confirmed: {', '.join(stays)}")
+        telling.ends((at.state for at in progress.values()), status)
     except errors.RecordError as error:
         if not means.armed:
             raise
@@ -414,10 +444,12 @@ def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:
         clock=desk.clock,
         cancellation=desk.cancellation,
         armed=desk.armed,
+        plan=plan,
         patience=desk.patience,
         now=desk.now,
         needs_approval=plan.needs_approval,
         planned_for=partial(sources.planned_for, plan),
+        units=desk.units,
     )
 
 

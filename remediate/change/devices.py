@@ -16,10 +16,11 @@ from nornir.core.task import AggregatedResult, Task
 from remediate import platforms, runner, tasks
 from remediate.change import guarding
 from remediate.change.looking import PATIENCE, Look, raise_first
-from remediate.change.watch import Stopwatch, Watch
+from remediate.change.watch import Stopwatch
 from remediate.errors import DeviceError, Inconclusive, PendingChange, RemediateError, VerificationFailed
-from remediate.model.change import Journal, State, Token, Wave
+from remediate.model.change import Journal, Plan, State, Token, Unit, Wave
 from remediate.model.site import Site
+from remediate.model.watch import Watch
 from remediate.runner import Cancellation, LoopRunner
 
 #: Seconds for any one step on one device, connecting included.
@@ -39,7 +40,9 @@ class Means:
     ``patience``: seconds for which a care path that does not answer yet is asked again.
     ``planned_for``: what a device ran when the plan was made, if the plan says so.
     ``now``: what windows are held against. ``needs_approval``: no wave goes on from *planned*.
+    ``plan``: what is being carried out.
     ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
+    ``units``: who must answer at each login, by device.
     """
 
     site: Site
@@ -51,10 +54,12 @@ class Means:
     clock: Stopwatch
     cancellation: Cancellation
     armed: dict[str, datetime]
+    plan: Plan
     patience: float = PATIENCE
     now: Callable[[], datetime] = utc_now
     needs_approval: bool = False
     planned_for: Callable[[str], str | None] = lambda _: None
+    units: dict[str, Unit] = field(default_factory=dict)
 
 
 @dataclass
@@ -62,8 +67,10 @@ class Progress:
     """Where a wave stands; read from the journal after a crash. ``unsaved``: confirmed, but not for the next boot.
 
     ``armed_at``: before the first device was armed. ``pushed_at``: once the last one was.
-    ``down``: device → seconds for which the push kept its services from answering.
+    ``down``: device → seconds for which the push kept its services from answering; ``down_back``: taking it back.
     ``closed_at``: when it came to its end. ``soaked``: it was left alone since for its time, and looked at again.
+    ``hooks``: where people's own steps stand, by ``change.hooks``.
+    ``units``: who answered, by device.
     """
 
     state: State = State.PLANNED
@@ -73,9 +80,12 @@ class Progress:
     armed_at: datetime | None = None
     pushed_at: datetime | None = None
     down: dict[str, float] = field(default_factory=dict)
+    down_back: dict[str, float] = field(default_factory=dict)
     unsaved: bool = False
     closed_at: datetime | None = None
     soaked: bool = False
+    hooks: dict[str, str] = field(default_factory=dict)
+    units: dict[str, Unit] = field(default_factory=dict)
 
 
 def _told(task: Callable[..., Any], devices: int, watch: Watch) -> Callable[..., Any]:
@@ -105,6 +115,7 @@ class Devices:
         self.at = at
         self._wave = wave
         self.candidates = {c.device: c for c in wave.candidates}
+        self._applied: dict[str, str] = {}
 
     def on(
         self,
@@ -139,13 +150,24 @@ class Devices:
     def check_base(self, name: str, running: str, planned: str | None = None) -> None:
         guarding.check_base(self.means.site.devices[name], self.candidates[name], running, planned)
 
+    def check_unchanged(self, name: str, running: str) -> None:
+        """Since the preflight, which has held it against the plan."""
+        if running != self.at.running[name]:
+            self.check_base(name, running, self.at.running[name])
+
+    def check_applied(self, name: str, running: str) -> None:
+        """It is as simulated, outside the guard too. The same text is so the second time."""
+        if running != self._applied.get(name):
+            guarding.check_applied(self.means.site.devices[name], self.candidates[name], running, self.at.running[name])
+            self._applied[name] = running
+
     def check_armed(self) -> None:
         """The push is in force as simulated, provisional or (after a crash) confirmed, and nothing else changed."""
 
         def check(name: str, running: str, state: platforms.PushState) -> None:
             if state.name not in (platforms.ARMED, platforms.CONFIRMED):
                 raise VerificationFailed(f"the push is {state.name}, no longer armed", where=name)
-            guarding.check_applied(self.means.site.devices[name], self.candidates[name], running, self.at.running[name])
+            self.check_applied(name, running)
 
         self.on(tasks.read_back, tokens=self.at.tokens, check=check)
 
@@ -185,6 +207,8 @@ class Devices:
             running, state = result[name][0].result
             if state.name not in (platforms.REVERTED, platforms.ABSENT):
                 raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
+            if state.down is not None:
+                self.at.down_back[name] = state.down
             guarding.check_restored(
                 self.means.site.devices[name], self.candidates[name], running, self.at.running.get(name)
             )

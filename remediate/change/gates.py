@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from remediate.change.looking import Look, judged
-from remediate.errors import CarePathBroken, Inconclusive, NotKnown, VerificationFailed
+from remediate.errors import CarePathBroken, Inconclusive, NotKnown, PeersNotSeen, VerificationFailed
 from remediate.model.change import Wave
 from remediate.model.observation import CanaryReport, Observation
 from remediate.model.verdict import Outcome, Purpose, Verdict
@@ -20,6 +20,24 @@ def baseline_of(wave: Wave, data: dict[str, Any]) -> Look:
         wave.not_asked,
         TypeAdapter(tuple[Observation, ...]).validate_python(data["observations"]),
         TypeAdapter(tuple[CanaryReport, ...]).validate_python(data["canaries"]),
+    )
+
+
+def check_simulated(wave: Wave) -> None:
+    """Raises PeersNotSeen for a peer of which nobody will see whether it is still served, unless that is accepted."""
+    if wave.reopens or wave.observes:
+        return
+    unseen = {
+        pacs: [name for name in names if name not in wave.accept_simulated] for pacs, names in wave.simulated.items()
+    }
+    if not any(unseen.values()):
+        return
+    names = "; ".join(f"{', '.join(found)} of {pacs}" for pacs, found in unseen.items() if found)
+    accept = " ".join(f"--accept {name}" for name in dict.fromkeys(n for found in unseen.values() for n in found))
+    raise PeersNotSeen(
+        f"that these peers stay served would be simulated only, since no vantage stands in their place: {names}",
+        next="nothing was changed; add vantages with `peer:`, or let the simulation be proof enough for them, by name: "
+        + accept,
     )
 
 

@@ -9,7 +9,7 @@ from remediate import platforms
 from remediate.errors import DriftError, PlanError, Unprovable
 from remediate.model.base import canonical, sha256
 from remediate.model.change import Candidate, Items, Section
-from remediate.model.rule import CallerIntent, Intent
+from remediate.model.rule import AnyIntent
 from remediate.model.site import Device
 from remediate.platforms import FilterState
 from remediate.render import Renderer
@@ -18,18 +18,13 @@ from remediate.rules import effect
 Printed = Mapping[str, Items | None]
 
 
-def sections(device: Device, intents: Sequence[Intent | CallerIntent], running: str) -> list[Section]:
+def sections(device: Device, intents: Sequence[AnyIntent], running: str) -> list[Section]:
     """What the intents want there, beside what stands there now.
 
     Raises PlanError where they would lock somebody out, or are none of that platform's.
     """
+    check_intents(device, intents)
     spec = platforms.platform(device.platform)
-    if strange := [intent for intent in intents if not isinstance(intent, spec.intents)]:
-        raise PlanError(
-            f"{strange[0].control} cannot be carried out on {device.platform}",
-            where=device.name,
-            next="correct its platform in the inventory, or apply another control",
-        )
     state = spec.read(device, running)
     if wrong := spec.objections(state, intents):
         raise PlanError(
@@ -39,6 +34,17 @@ def sections(device: Device, intents: Sequence[Intent | CallerIntent], running: 
         )
     now = state.sections
     return [Section(name=i.section, intent=i, rules=spec.expressed(i), previous=now.get(i.section)) for i in intents]
+
+
+def check_intents(device: Device, intents: Iterable[AnyIntent]) -> None:
+    """Raises PlanError for one that its platform does not know."""
+    known = platforms.platform(device.platform).intents
+    if strange := [intent for intent in intents if not isinstance(intent, known)]:
+        raise PlanError(
+            f"{strange[0].control} cannot be carried out on {device.platform}",
+            where=device.name,
+            next="correct its platform in the inventory, or apply another control",
+        )
 
 
 def candidate(device: Device, wanted: Sequence[Section], running: str, renderer: Renderer) -> Candidate:
@@ -52,6 +58,13 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
     text = _printed(device, wanted, {s.name: s.rules for s in wanted}, before, renderer)
     after = _simulated(device, before, text)
     _check(device, after, {s.name: s.rules for s in wanted}, "does not print the entries as it was given them")
+    others = {*before.sections, *after.sections} - {s.name for s in wanted}
+    if any(after.sections.get(name) != before.sections.get(name) for name in others):
+        raise PlanError(
+            "the rendered text changes a section of another control or archive",
+            where=device.name,
+            next="mend the template",
+        )
     # Where a change is taken back, the entries of before are no intent's, and nothing is meant but they themselves.
     closing = [s.intent for s in wanted if s.rules is not None and s.rules == spec.expressed(s.intent)]
     if after.foreign != before.foreign:

@@ -13,7 +13,7 @@ from remediate.errors import DeviceError, Inconclusive, PeersCut
 from remediate.model.base import Value
 from remediate.model.change import Candidate, Wave
 from remediate.model.peers import Connection, LivePeers
-from remediate.model.rule import CallerIntent, Intent
+from remediate.model.rule import AnyIntent, CallerIntent, Intent, TlsIntent, UnpublishIntent, WebLoginIntent
 from remediate.model.site import Addressing, IPAddress, Pacs, Site
 
 
@@ -180,10 +180,18 @@ def cut_by(candidate: Candidate, site: Site, seen: Mapping[str, LivePeers]) -> I
             )
 
 
-def _cut(intent: Intent | CallerIntent, one: Connection, pacs: Pacs) -> bool:
-    if isinstance(intent, CallerIntent):
-        dicom = any(service.port == one.port and service.kind.is_dicom for service in pacs.services)
-        return dicom and all(caller.address != one.source for caller in intent.callers)
+def _cut(intent: AnyIntent, one: Connection, pacs: Pacs) -> bool:
+    if isinstance(intent, WebLoginIntent):  # whoever has a password goes on
+        return False
+    if isinstance(intent, CallerIntent | TlsIntent):
+        if not any(service.port == one.port and service.kind.is_dicom for service in pacs.services):
+            return False
+        if isinstance(intent, TlsIntent):
+            return not any(p.source.version == one.source.version and one.source in p.source for p in intent.peers)
+        return all(caller.address != one.source for caller in intent.callers)
+    if isinstance(intent, UnpublishIntent):  # one that was opened to the archive itself is told as cut all the same
+        own = {port for door in intent.doors for port, _ in door.ports}
+        return one.port in own and one.interface in ("", *intent.interfaces)
     if intent.observe:
         return False
     for door in intent.doors:

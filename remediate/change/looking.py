@@ -22,7 +22,7 @@ from remediate.model.observation import UNREACHED, CanaryReport, Observation, Qu
 from remediate.model.site import Site, Zone
 from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose
 from remediate.playbook import Playbook
-from remediate.policy import ALL_CLOSED, Expected, Outside, counting, expectations
+from remediate.policy import Expected, counting, expectations
 from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
@@ -292,10 +292,12 @@ def views(loaded: Loaded, playbook: Playbook | None, limit: str | None) -> tuple
     site = loaded.site
     wanted: dict[str, Expected] = {}
     used: list[str] = []
-    for hosts, vantages, outside in _views(playbook, site):
+    for hosts, vantages, names in _views(playbook, site):
         used += vantages
         for name in loaded.select(hosts, limit):
-            one = expectations(site.pacs[name], [site.vantages[v] for v in vantages], outside)
+            places = [site.vantages[v] for v in vantages]
+            outside, strangers = controls.left_to_the_outside(names), controls.left_to_strangers(names)
+            one = expectations(site.pacs[name], places, outside, strangers)
             was = wanted.get(name, Expected(expectations=(), not_asked=()))
             wanted[name] = Expected(
                 expectations=tuple(dict.fromkeys(was.expectations + one.expectations)),
@@ -306,10 +308,10 @@ def views(loaded: Loaded, playbook: Playbook | None, limit: str | None) -> tuple
     return wanted, tuple(dict.fromkeys(used))
 
 
-def _views(playbook: Playbook | None, site: Site) -> Iterable[tuple[str, tuple[str, ...], Outside]]:
-    """Pattern, vantages, and what the outside may see, for each play."""
+def _views(playbook: Playbook | None, site: Site) -> Iterable[tuple[str, tuple[str, ...], tuple[str, ...]]]:
+    """Pattern, vantages and controls of each play."""
     if playbook is None:
-        yield "all", tuple(site.vantages), ALL_CLOSED
+        yield "all", tuple(site.vantages), ()
         return
     for play in playbook.plays:
-        yield play.hosts, play.vantages or tuple(site.vantages), controls.left_to_the_outside(play.controls)
+        yield play.hosts, play.vantages or tuple(site.vantages), play.controls

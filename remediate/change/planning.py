@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import product
 from math import inf
@@ -12,17 +12,19 @@ from pathlib import Path
 from nornir.core import Nornir
 
 from remediate import __version__, controls, platforms, runner, tasks
-from remediate.change import guarding, live, sources, windows
+from remediate.change import guarding, live, own_code, sources, windows
 from remediate.change.devices import DEVICE_DEADLINE, TIMER_SLACK, utc_now
 from remediate.change.looking import DEADLINE, PATIENCE, raise_first
 from remediate.errors import CommandRejected, PlanError, Unprovable, UsageError
 from remediate.inventory import Loaded
 from remediate.model.change import Candidate, OpenSessions, Plan, Section, Wave
-from remediate.model.rule import Action, CallerIntent, Intent, Rule
-from remediate.model.site import Device, LocalVia, Pacs, Site
+from remediate.model.hook import When
+from remediate.model.observation import Rung
+from remediate.model.rule import Action, AnyIntent, Intent, Rule
+from remediate.model.site import Device, LocalVia, Pacs, Site, Vantage
 from remediate.model.verdict import Expectation
 from remediate.playbook import Play, Playbook, waves
-from remediate.policy import expectations
+from remediate.policy import Strangers, expectations, simulated
 from remediate.render import Renderer
 from remediate.runner import LoopRunner
 from remediate.vantages.pace import gate_of
@@ -71,6 +73,14 @@ def read(path: Path, loaded: Loaded) -> Plan:
 
 def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer, limit: str | None) -> Plan:
     site = loaded.site
+    if any(play.reported for play in playbook.plays):
+        raise PlanError(
+            "this playbook only asks about reported addresses, and changes nothing",
+            where=playbook.path,
+            next="remediate verify PLAYBOOK -e reported=FILE",
+        )
+    for play in playbook.plays:
+        own_code.check((*play.hooks(When.BEFORE), *play.hooks(When.AFTER)), Path(playbook.path).absolute().parent)
     selected = [(play, loaded.select(play.hosts, limit)) for play in playbook.plays]
     waved = [_in_waves(play, names, loaded, limit) for play, names in selected]
     running = _running(_devices(selected, site), nornir)
@@ -90,6 +100,7 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
         texts=texts | sources.devices(running, changed),
         waves=tuple(made),
         warnings=tuple(dict.fromkeys(_warnings(made, site, running))),
+        notify=tuple(dict.fromkeys(reference for play in playbook.plays for reference in play.notify)),
         allowed_signers=tuple(dict.fromkeys(p.allowed_signers for p in playbook.plays if p.allowed_signers)),
     )
 
@@ -114,10 +125,10 @@ def _in_waves(play: Play, names: Sequence[str], loaded: Loaded, limit: str | Non
     return [*([first] if first else []), *(waves(others, play.serial) if others else [])]
 
 
-def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> tuple[str, ...]:
-    """Every device that the plays' controls change. Raises PlanError for a PACS that none would protect, and for what
-    a control cannot mean there."""
-    found: list[str] = []
+def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> dict[str, tuple[str, ...]]:
+    """Every device that the plays' controls change, with these controls. Raises PlanError for a PACS that none would
+    protect, and for what a control cannot mean there."""
+    found: dict[str, dict[str, None]] = {}
     for play, names in selected:
         for control, name in product(map(controls.control, play.controls), names):
             devices = control.devices(site.pacs[name])
@@ -134,18 +145,20 @@ def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> tupl
                     next="give it a platform that can, config: {file: …, restart: …} and a login, or leave it out",
                 )
             for device in devices:  # so that what cannot be meant is said before any device is asked
-                _intent(control, site.pacs[name], site.devices[device], observe=False)
-            found += devices
-    return tuple(dict.fromkeys(found))
+                meant = _intent(control, site.pacs[name], site.devices[device], observe=False)
+                guarding.check_intents(site.devices[device], [meant])
+                found.setdefault(device, {})[control.name] = None
+    return {device: tuple(names) for device, names in found.items()}
 
 
-def _intent(control: controls.Control, pacs: Pacs, device: Device, *, observe: bool) -> Intent | CallerIntent:
+def _intent(control: controls.Control, pacs: Pacs, device: Device, *, observe: bool) -> AnyIntent:
     made = control.intent(pacs, device, platforms.platform(device.platform).capabilities.addressing)
     return made.model_copy(update={"observe": True}) if observe and isinstance(made, Intent) else made
 
 
-def _running(names: Sequence[str], nornir: Nornir) -> dict[str, str]:
-    looks = runner.run(nornir, tasks.look_at_device, hosts=names) if names else {}
+def _running(devices: Mapping[str, Sequence[str]], nornir: Nornir) -> dict[str, str]:
+    """``devices``: with the controls that are to be applied there."""
+    looks = runner.run(nornir, tasks.look_at_device, hosts=tuple(devices), controls=devices) if devices else {}
     found = {}
     for name, result in looks.items():
         raise_first(result.exception)
@@ -170,7 +183,7 @@ def _wave(
     renderer: Renderer,
     nornir: Nornir,
 ) -> Wave:
-    intents: dict[str, list[Intent | CallerIntent]] = {}
+    intents: dict[str, list[AnyIntent]] = {}
     for control in map(controls.control, play.controls):
         for pacs in members:
             for device in (site.devices[d] for d in control.devices(pacs)):
@@ -186,9 +199,12 @@ def _wave(
         if len(changed) < len(sections):
             in_place[name] = tuple(section.name for section in sections if section not in changed)
     vantages = _vantages(play, site)
-    outside = controls.left_to_the_outside(play.controls)
-    expected = [expectations(pacs, [site.vantages[v] for v in vantages], outside) for pacs in members]
+    outside, strangers = controls.left_to_the_outside(play.controls), controls.left_to_strangers(play.controls)
+    places = [site.vantages[v] for v in vantages]
+    _check_certificates(members, places, strangers)
+    expected = [expectations(pacs, places, outside, strangers) for pacs in members]
     questions = tuple(e for one in expected for e in one.expectations)
+    own = (*play.hooks(When.BEFORE), *play.hooks(When.AFTER))
     return Wave(
         number=number,
         play=play.name,
@@ -200,16 +216,40 @@ def _wave(
         expectations=questions,
         not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
         leaves_open={
-            name: _OBSERVES if play.observes else controls.control(name).leaves_open for name in play.controls
+            name: _OBSERVES if play.observes else _leaves_open(name, [site.devices[device] for device in intents])
+            for name in play.controls
         },
         observes=play.observes,
         max_fail_percentage=play.max_fail_percentage,
         on_unknown=play.on_unknown,
         window=play.window,
-        takes_at_most=_takes_at_most(play.revert_in, questions, site),
+        before=play.hooks(When.BEFORE),
+        after=play.hooks(When.AFTER),
+        takes_at_most=_takes_at_most(play.revert_in, questions, site) + sum((h.timeout for h in own), timedelta()),
         soak=play.soak,
         accept=play.accept,
+        simulated={pacs.name: unseen for pacs in members if (unseen := simulated(pacs, places))},
+        accept_simulated=play.accept_simulated,
     )
+
+
+def _check_certificates(members: Iterable[Pacs], places: Iterable[Vantage], strangers: Strangers) -> None:
+    """Raises PlanError where a peer's place has nothing to show to an archive that will ask for a certificate."""
+    wanted = any(Rung.TLS_CERTIFICATE_WANTED in rungs for rungs in strangers.values())
+    peers = {peer.name for pacs in members for peer in pacs.access.peers if any(role.is_dicom for role in peer.roles)}
+    bare = [one.name for one in places if one.peer in peers and one.client_certificate is None]
+    if wanted and bare:
+        raise PlanError(
+            "it stands in a peer's place and has no certificate to show, so nobody could see that the peer is served",
+            where=f"vantage {bare[0]}",
+            next="give it client_certificate: {certificate: FILE, key: FILE}, or leave it out of verify: {from: …}",
+        )
+
+
+def _leaves_open(control: str, devices: Iterable[Device]) -> str:
+    able = (platforms.platform(device.platform).capabilities for device in devices)
+    there = dict.fromkeys(one.leaves_open[control] for one in able if control in one.leaves_open)
+    return "; ".join((controls.control(control).leaves_open, *there))
 
 
 def _open_sessions(wave: Wave, site: Site, nornir: Nornir) -> dict[str, OpenSessions]:
@@ -287,6 +327,12 @@ def _warnings(made: Iterable[Wave], site: Site, running: dict[str, str]) -> Iter
         for candidate in wave.candidates:
             _check_timer(wave.revert_in, candidate)
             yield from guarding.remarks(site.devices[candidate.device], candidate, running[candidate.device])
+            if units := site.devices[candidate.device].ha:
+                yield (
+                    f"{candidate.device} is one of {' and '.join(units)}: only the unit that answers is changed. Where "
+                    "they do not copy their configuration themselves, the other one opens the archive again when it "
+                    "takes over: guard it too, as a device of its own under an address of its own"
+                )
         if wave.window is not None:
             windows.check_long_enough(wave.window, wave.takes_at_most, f"play {wave.play!r}", utc_now())
         certain, possible = verify_takes(wave.expectations, site)

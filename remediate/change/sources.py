@@ -13,10 +13,12 @@ from difflib import unified_diff
 from pathlib import Path
 
 from remediate import playbook as playbooks
+from remediate.change import own_code
 from remediate.errors import DriftError, PlaybookError
 from remediate.inventory import Loaded
 from remediate.model.base import sha256
 from remediate.model.change import Plan
+from remediate.model.hook import Hook
 from remediate.playbook import Playbook
 from remediate.render import Renderer
 
@@ -28,8 +30,12 @@ _MOST_LINES = 60
 def inputs(loaded: Loaded, playbook: Playbook, renderer: Renderer) -> tuple[dict[str, str], dict[str, str]]:
     """The hashes and the texts for the plan, once everything is rendered."""
     used = {f"{_TEMPLATE}{name}": source for name, source in sorted(renderer.used.items())}
+    hooks = [task for play in playbook.plays for task in play.tasks if isinstance(task, Hook)]
+    own = own_code.sources(hooks, Path(playbook.path).absolute().parent)
     digests = {name: sha256(source) for name, source in used.items()}
     texts = {name: packed(text) for name, text in ({_INVENTORY: loaded.text, _PLAYBOOK: playbook.text} | used).items()}
+    # Not the texts of people's own modules: nobody knows what is in there.
+    digests |= {own_code.key(module): sha256(text) for module, text in sorted(own.items())}
     return {_INVENTORY: loaded.digest, _PLAYBOOK: playbook.digest, **digests}, texts
 
 
@@ -46,7 +52,9 @@ def planned_for(plan: Plan, device: str) -> str | None:
 
 def check(plan: Plan, loaded: Loaded, where: str) -> None:
     """Raises DriftError with what has changed, and how, since the plan was made."""
-    now = {_INVENTORY: (loaded.digest, loaded.text), _PLAYBOOK: _playbook(plan), **_templates(plan)}
+    own = own_code.sources(own_code.hooks_of(plan), Path(plan.playbook).parent)
+    modules = {own_code.key(module): (sha256(text), text) for module, text in own.items()}
+    now = {_INVENTORY: (loaded.digest, loaded.text), _PLAYBOOK: _playbook(plan), **_templates(plan), **modules}
     changed = {name: text for name, (digest, text) in now.items() if plan.inputs.get(name) != digest}
     if not changed:
         return

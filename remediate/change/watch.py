@@ -1,36 +1,13 @@
-"""What a change tells while it runs, and how long it waited for what."""
+"""How long a change waited for what."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 from remediate.model.observation import Observation, Rung
 from remediate.model.outcome import Waits
-from remediate.model.verdict import Judgement
-
-
-class Watch(Protocol):
-    """Told in the order in which things happen, from the thread that runs the change."""
-
-    def stage(self, wave: int, name: str, detail: str = "") -> None: ...
-
-    def device(self, name: str, what: str, done: int, devices: int, *, seconds: float, failed: str) -> None:
-        """One step on one device has ended, ``done`` of ``devices``. ``failed``: why; "" where it has not.
-
-        From the thread that worked there, which must not wait for it.
-        """
-        ...
-
-    def looked(self, wave: int, title: str, judgements: Iterable[Judgement]) -> None: ...
-
-    def note(self, text: str) -> None: ...
-
-    def alarm(self, text: str) -> None:
-        """Something that a person must see even in a hurry."""
-        ...
 
 
 class Stopwatch:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from remediate import platforms, tasks
-from remediate.change import gates, live, windows
+from remediate.change import gates, hooks, live, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
@@ -24,7 +24,7 @@ from remediate.errors import (
     VerificationFailed,
 )
 from remediate.model.change import OnUnknown, State, Token, Wave
-from remediate.model.rule import CallerIntent
+from remediate.model.rule import ArchiveIntent
 from remediate.model.site import LOCAL
 from remediate.model.verdict import Judgement, Verdict
 
@@ -69,6 +69,7 @@ class WaveRun:
         """After a crash: look at the record, then at the devices, then decide. Nothing is pushed twice."""
         if self.state not in IN_FLIGHT:
             return self.run()
+        self.means.units.update(self.at.units)
         try:
             with closing(self._eyes):
                 states = {name: self._devices.state_on(name) for name in self.at.tokens}
@@ -129,21 +130,24 @@ class WaveRun:
         before = self._eyes.look(wave.expectations, wave.not_asked)
         self.at.before = before
         self.judgements = before.judgements
-        self._step(Step.BASELINE, **before.record(), running=self.at.running)
+        units = {name: unit.model_dump() for name, unit in self.at.units.items()}
+        self._step(Step.BASELINE, **before.record(), running=self.at.running, units=units)
         watch.looked(wave.number, "before", before.judgements)
         if not wave.reopens:
             gates.check_baseline(before)
         if self._devices.candidates and self._needed():
             if paths is not None:
                 paths.check()
+            gates.check_simulated(wave)
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self._staged = True
-            self._devices.on(tasks.load, candidates=self._devices.candidates)
+            self._devices.on(tasks.load, candidates=self._devices.candidates, check=self._devices.check_unchanged)
 
-    def _check_window(self) -> None:
-        """Raises OutsideWindow where even the worst end of this wave would not be within the window."""
+    def _check_window(self, done: timedelta = timedelta(0)) -> None:
+        """Raises OutsideWindow where even the worst end of this wave would not be within the window. ``done``: of its
+        time."""
         if self.wave.window is not None and self._devices.candidates:
-            windows.check(self.wave.window, self.means.now(), self.wave.takes_at_most)
+            windows.check(self.wave.window, self.means.now(), self.wave.takes_at_most - done)
 
     def _look_at_devices(self) -> None:
         if not self._devices.candidates:
@@ -154,12 +158,17 @@ class WaveRun:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
             self._devices.check_base(name, look.running, self.means.planned_for(name))
 
-        for name, result in self._devices.on(tasks.look_at_device, check=check).items():
+        for name in self._devices.candidates:
+            self.means.units.pop(name, None)  # whoever answers now; every later login is held against that
+        controls = {n: [s.intent.control for s in c.sections] for n, c in self._devices.candidates.items()}
+        for name, result in self._devices.on(tasks.look_at_device, check=check, controls=controls).items():
             self.at.running[name] = result[0].result.running
+            self.at.units[name] = result[0].result.unit
+        self.means.units.update(self.at.units)
         # A place that lets nobody in now would only have the push taken back.
         devices = self.means.site.devices
         if elsewhere := [name for name in self._devices.candidates if set(devices[name].management) != {LOCAL}]:
-            self._devices.on(tasks.log_in_afresh, elsewhere, site=self.means.site)
+            self._devices.on(tasks.log_in_afresh, elsewhere, site=self.means.site, units=self.at.units)
 
     def _live_paths(self) -> live.Live | None:
         """Who is connected now, in the record before anything can end it; None where nothing is closed."""
@@ -179,7 +188,7 @@ class WaveRun:
         if self.wave.reopens or self.wave.observes:
             return True
         drifted = any(
-            s.previous is not None or isinstance(s.intent, CallerIntent)
+            s.previous is not None or isinstance(s.intent, ArchiveIntent)
             for c in self._devices.candidates.values()
             for s in c.sections
         )
@@ -203,18 +212,21 @@ class WaveRun:
 
     def _transaction(self) -> State:
         try:
+            self._check_cancelled()
+            hooks.before(self.wave, self.means, self.at)
             self._push()
         except (RemediateError, KeyboardInterrupt) as error:
             return self._take_back(error) if self.state in IN_FLIGHT else self._stopped(error)
         return self._finish()
 
     def _push(self) -> None:
-        """Compare with the planned base once more, then arm and load, every device at the same time. No retry."""
+        """Arm and load, every device at the same time. No retry. What runs there was compared with the planned base as
+        it was staged, and is once more where people's own steps came in between.
+        """
         watch, wave = self.means.watch, self.wave
-        self._devices.on(
-            tasks.compare, check=lambda name, now: self._devices.check_base(name, now, self.at.running[name])
-        )
-        self._check_window()
+        if wave.before:
+            self._devices.on(tasks.compare, check=self._devices.check_unchanged)
+        self._check_window(sum((hook.timeout for hook in self.wave.before), timedelta()))
         self._check_cancelled()
         self.at.tokens = {
             name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates
@@ -224,7 +236,11 @@ class WaveRun:
         self.means.armed.update(dict.fromkeys(self._devices.candidates, entry + wave.revert_in))
         watch.stage(wave.number, "push", f"{', '.join(self._devices.candidates)}; revert in {_seconds(wave.revert_in)}")
         pushed = self._devices.on(
-            tasks.push, tokens=self.at.tokens, revert_in=wave.revert_in, journal=self._device_journal()
+            tasks.push,
+            tokens=self.at.tokens,
+            revert_in=wave.revert_in,
+            journal=self._device_journal(),
+            check=self._devices.check_applied,
         )
         states = {name: result[0].result for name, result in pushed.items()}
         self.at.down = {name: state.down for name, state in states.items() if state.down is not None}
@@ -277,10 +293,9 @@ class WaveRun:
         left = self._devices.time_left()
         until = time.monotonic() + left - KEPT_FREE * wave.revert_in.total_seconds()
         watch.stage(
-            wave.number, "verify", f"a new login, the rules read back, every vantage; {left:.0f} s on the timer"
+            wave.number, "verify", f"a new login, every vantage, the rules read back; {left:.0f} s on the timer"
         )
-        self._devices.check_armed()
-        self._devices.on(tasks.log_in_afresh, site=self.means.site)
+        self._devices.on(tasks.log_in_afresh, site=self.means.site, units=self.at.units)
         before = self.at.before
         after = self._eyes.look(
             wave.expectations,
@@ -375,7 +390,11 @@ class WaveRun:
                 reopened = [j.pacs for j in after.judgements if j.verdict is Verdict.EXPOSED]
             except RemediateError as error:
                 differences, reopened = [f"could not be looked at again: {error}"], []
-        self._step(Step.ROLLED_BACK, why=self._why(), restored=not differences, differences=differences, **evidence)
+        for name, down in self.at.down_back.items():
+            watch.note(f"{name}: its services did not answer for {down:.1f} s while it was taken back")
+        down_back = {"down": self.at.down_back} if self.at.down_back else {}
+        said = {"why": self._why(), "restored": not differences, "differences": differences, **down_back}
+        self._step(Step.ROLLED_BACK, **said, **evidence)
         if reopened and not wave.reopens and not wave.observes:
             watch.alarm(f"OPEN TO THE OUTSIDE AGAIN: {', '.join(reopened)}")
         for text in differences:

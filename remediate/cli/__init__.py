@@ -8,7 +8,7 @@ import sys
 import textwrap
 
 #: These log, traceback and all, what they also raise; raised, it becomes one message of ours.
-_TWICE_SAID = ("asyncssh", "netmiko", "nornir", "paramiko")
+_TWICE_SAID = ("apprise", "asyncssh", "netmiko", "nornir", "paramiko")
 
 
 def main() -> None:

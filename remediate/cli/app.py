@@ -116,7 +116,7 @@ def run(
 
     The whole loop; every step is in the record before it is done.
     """
-    from remediate.change import approval, change, notice
+    from remediate.change import approval, change, hooks, notice, own_code
     from remediate.change.watch import Stopwatch
     from remediate.render import Renderer
     from remediate.report import tables
@@ -145,6 +145,8 @@ def run(
     for warning in made.warnings:
         common.err().print(Text(f"warning: {warning}", style="yellow"))
     if check:
+        for line in hooks.rehearse(made, common.loaded(inventory)) if any(own_code.hooks_of(made)) else ():
+            common.err().print(line, markup=False)
         if playbook.suffix == PLAN:  # it was made of that playbook as it is now, perhaps with a --limit
             playbook, limit = Path(made.playbook), ",".join(name for wave in made.waves for name in wave.pacs) or None
         how = verify_command.VerifyFormat(output)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console, RenderableType
@@ -59,7 +59,9 @@ RecordAt = Annotated[
 Accept = Annotated[
     list[str] | None,
     typer.Option(
-        "--accept", metavar="ADDRESS", help="It may be cut off, connected or not; may be given several times."
+        "--accept",
+        metavar="ADDRESS|PEER",
+        help="The address may be cut off, connected or not; for the peer, simulation is proof enough. Several times.",
     ),
 ]
 Key = Annotated[
@@ -155,20 +157,36 @@ def extra_vars(given: list[str] | None) -> dict[str, str]:
     return {key: value for key, _, value in pairs}
 
 
-def accepted(given: list[str] | None) -> tuple[IPAddress, ...]:
+class Accepted(NamedTuple):
+    addresses: tuple[IPAddress, ...]
+    peers: tuple[str, ...]
+
+
+def accepted(given: list[str] | None) -> Accepted:
     """Before a device is read."""
+    from remediate.inventory import fields
+
+    peers = tuple(text for text in given or () if fields.is_peer_name(text))
     try:
-        return tuple(map(ip_address, given or ()))
+        return Accepted(tuple(ip_address(text) for text in given or () if text not in peers), peers)
     except ValueError as error:
-        raise UsageError(f"--accept: {error}", next="give the address of a peer that may be cut off") from error
+        raise UsageError(
+            f"--accept: {error}", next="give the address of a peer that may be cut off, or a peer's name"
+        ) from error
 
 
-def accepting(plan: Plan, addresses: tuple[IPAddress, ...]) -> Plan:
-    """The plan, in which these addresses may be cut off as well."""
-    if not addresses:
+def accepting(plan: Plan, what: Accepted) -> Plan:
+    """The plan, in which this is accepted as well."""
+    if not any(what):
         return plan
     waves = tuple(
-        wave.model_copy(update={"accept": tuple(dict.fromkeys((*wave.accept, *addresses)))}) for wave in plan.waves
+        wave.model_copy(
+            update={
+                "accept": tuple(dict.fromkeys((*wave.accept, *what.addresses))),
+                "accept_simulated": tuple(dict.fromkeys((*wave.accept_simulated, *what.peers))),
+            }
+        )
+        for wave in plan.waves
     )
     return plan.model_copy(update={"waves": waves})
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from remediate.cli import common, sweeping
+from remediate.cli import common, reporting, sweeping
 from remediate.cli.common import DEFAULT_INVENTORY
 from remediate.errors import RemediateError, UsageError
 
@@ -63,10 +63,11 @@ def verify(
     source: sweeping.Source = None,
     canary: sweeping.Canaries = None,
     deadline: sweeping.Deadline = 3.0,
+    record: common.RecordAt = None,
 ) -> None:
     """Look from every vantage; change nothing.
 
-    No device is logged in to, and no record is kept.
+    No device is logged in to, and no record is kept. A playbook with reported looks at what came back in one.
     """
     with _failing_as(output):
         if targets is not None:
@@ -97,6 +98,16 @@ def verify(
             )
         loaded = common.authorised(inventory)
         book = _book(loaded, playbook, extra_vars)
+        if book is not None and book.plays[0].reported:
+            if count or titles or output not in (VerifyFormat.TABLE, VerifyFormat.JSON):
+                raise UsageError(
+                    "a list of reported addresses is answered with a table or JSON",
+                    where=book.path,
+                    next="leave out --count and --titles, and give --format table or json",
+                )
+            how = common.Format(output)
+            reporting.check(loaded, book, limit, record, how, list_probes=list_probes, verbose=verbose)
+            return
         notice = _notice(loaded, book, limit, count=count)
         if list_probes:
             _list(notice, output)

@@ -13,10 +13,13 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
+
+if TYPE_CHECKING:
+    from remediate.inventory.secrets import Secrets
 
 #: The same grammar twice; the one in C is seven times as fast, and PyYAML may have been built without it.
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -110,11 +113,15 @@ def named_element(path: KeyPath) -> str:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that is being read. ``describe`` turns a path into the words that name its place."""
+    """A file that is being read. ``describe`` turns a path into the words that name its place.
+
+    ``secrets``: where what its references stand for is found; None: it has none.
+    """
 
     file: str
     problems: Problems
     describe: Callable[[KeyPath], str] = key_path
+    secrets: Secrets | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Collection, Mapping
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from pydantic import SecretStr, TypeAdapter
 
-from remediate.inventory import certificate
+from remediate.inventory import certificate, secrets
 from remediate.inventory.document import Node, did_you_mean, listed
 from remediate.model.base import AETitle, Name
 from remediate.model.site import ClientCertificate, IPAddress, IPNetwork, LocalVia, SocksVia, SshVia
@@ -29,10 +29,8 @@ PORT_RULE = "a port, 1 to 65535"
 INTERFACE_RULE = "an interface name of letters, digits, inner blanks and . _ : / + - (at most 64)"
 SSH_RULE = "user@host, user@host:port or user@[IPv6 address]:port"
 SOCKS_RULE = "host, user@host, host:port or [IPv6 address]:port"
-SOCKS_LOGIN_RULE = "env:NAME or file:PATH"
 VIA_RULE = "local, {local: {source: ADDRESS}}, {ssh: user@host} or {socks: host:port}"
 HOST_RULE = "a host name or an IP address"
-MOST_SECRET = 4096
 #: Bytes of a user name and of a password (RFC 1929 2).
 MOST_SOCKS = 255
 BROADCAST = IPv4Address("255.255.255.255")
@@ -76,6 +74,17 @@ def address(node: Node) -> IPAddress | None:
         node.wrong(rule)
         return None
     return found
+
+
+def is_peer_name(text: object) -> TypeGuard[str]:
+    """Where an address may stand too: what is written with digits, dots and colons alone is meant as one."""
+    if not isinstance(text, str) or re.fullmatch(r"[0-9.:]*", text):
+        return False
+    try:
+        ip_address(text)
+    except ValueError:
+        return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text, re.ASCII) is not None  # as model.base.Name
+    return False
 
 
 def not_one_host(found: IPAddress) -> str:
@@ -159,42 +168,19 @@ def path(node: Node, base: Path) -> str | None:
 
 
 def password(node: Node, base: Path) -> SecretStr | None:
-    """The secret itself, or what ``env:NAME`` or ``file:PATH`` refer to. Never in a message."""
-    rule = "a password in quotes, env:NAME or file:PATH"
+    """The secret itself, or what it refers to. Never in a message."""
+    rule = f"a password in quotes, {secrets.REFERENCE_RULE}"
     text = node.string(rule)
     if text is None:
         return None
-    if text.startswith("env:"):
-        variable = text.removeprefix("env:")
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", variable):
-            node.problem(f"env: is not followed by the name of a variable; allowed: {rule}")
-            return None
-        if not os.environ.get(variable):
-            node.problem(f"the environment variable {variable} is not set, or empty")
-            return None
-        return SecretStr(os.environ[variable])
-    if text.startswith("file:"):
-        return _secret_file(node, text.removeprefix("file:"), base)
-    return SecretStr(text)
-
-
-def _secret_file(node: Node, text: str, base: Path) -> SecretStr | None:
-    """Its first line, the line's end not included."""
+    if not secrets.is_reference(text):
+        return SecretStr(text)
+    assert node.source.secrets is not None  # an inventory's file
     try:
-        place = base.absolute() / Path(text).expanduser()
-        with place.open("rb") as file:
-            secret = file.read(MOST_SECRET + 1).decode().rstrip("\r\n")
-    except (OSError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "the home directory for ~ is not known"
-        node.problem(f"the file {text!r} cannot be read: {reason}")
+        return node.source.secrets.of(text, base)
+    except secrets.Missing as missing:
+        node.problem(str(missing))
         return None
-    except UnicodeDecodeError:
-        node.problem(f"the file {text!r} is not text")
-        return None
-    if not secret or len(secret) > MOST_SECRET or not secret.isprintable():
-        node.problem(f"the file {text!r} does not hold one line with a password")
-        return None
-    return SecretStr(secret)
 
 
 def ssh_keys(data: Mapping[str, Node], base: Path) -> tuple[str | None, str]:
@@ -283,11 +269,11 @@ def _socks_target(node: Node, socks: Node | None, base: Path) -> SocksVia | None
 
 def _socks_password(node: Node, base: Path) -> SecretStr | None:
     """Never in the file itself: Nornir hands ``data`` on as it is written."""
-    text = node.string(SOCKS_LOGIN_RULE)
+    text = node.string(secrets.REFERENCE_RULE)
     if text is None:
         return None
-    if not text.startswith(("env:", "file:")):
-        node.problem(f"a password is not written here; allowed: {SOCKS_LOGIN_RULE}")
+    if not secrets.is_reference(text):
+        node.problem(f"a password is not written here; allowed: {secrets.REFERENCE_RULE}")
         return None
     secret = password(node, base)
     if secret is not None and len(secret.get_secret_value().encode()) > MOST_SOCKS:

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from remediate.errors import InventoryError
 from remediate.inventory import fields
 from remediate.inventory.document import Node, Problems, Source, did_you_mean, key_path, listed, named_element, parse
+from remediate.inventory.secrets import Secrets
 
 FILES = ("hosts.yaml", "groups.yaml", "defaults.yaml")
 #: The groups that say what a host is; they need no entry in groups.yaml.
@@ -26,7 +27,7 @@ MOST_GENERATIONS = 20
 ATTRIBUTES = ("hostname", "port", "username", "password", "platform")
 CONNECTION_KEYS = (*ATTRIBUTES, "extras")
 PACS_DATA = ("ae_title", "addresses", "services", "protected_by", "access", "config", "ssh", "extra")
-DEVICE_DATA = ("guard", "management", "ssh", "extra")
+DEVICE_DATA = ("guard", "management", "ha", "ssh", "extra")
 VANTAGE_DATA = ("zone", "via", "peer", "client_certificate", "canaries", "ssh", "socks", "extra")
 ALL_DATA = tuple(dict.fromkeys((*PACS_DATA, *DEVICE_DATA, *VANTAGE_DATA)))
 #: About the whole site, and so in defaults.yaml only.
@@ -109,7 +110,7 @@ class Files:
         return Inherited(host, groups, nodes, values, data, before_defaults)
 
 
-def read(path: Path, problems: Problems, *, may_be_empty: bool = False) -> Files:
+def read(path: Path, problems: Problems, secrets: Secrets, *, may_be_empty: bool = False) -> Files:
     """All that can be read; what is wrong inside the files is kept in ``problems``. ``may_be_empty``: of hosts.
 
     Raises InventoryError when there is no file to read.
@@ -120,7 +121,7 @@ def read(path: Path, problems: Problems, *, may_be_empty: bool = False) -> Files
         digest.update(f"{name}\0{len(data)}\0".encode())
         digest.update(data)
     roots = {
-        name: parse(data, Source(name, problems, key_path if name == "defaults.yaml" else named_element))
+        name: parse(data, Source(name, problems, key_path if name == "defaults.yaml" else named_element, secrets))
         for name, data in contents.items()
     }
     groups_root = roots.get("groups.yaml")

@@ -189,7 +189,7 @@ def _access(node: Node) -> Access:
 
 
 def _peer(node: Node) -> Peer | None:
-    known = ("name", "address", "network", "ae_title", "roles", "listens", "via")
+    known = ("name", "address", "network", "ae_title", "roles", "listens", "via", "tls")
     keys = node.mapping(known, required=("name", "roles"))
     if keys is None:
         return None
@@ -200,6 +200,9 @@ def _peer(node: Node) -> Peer | None:
     roles = _roles(keys["roles"]) if "roles" in keys else ()
     listens = _listens(keys["listens"], "address" in keys) if "listens" in keys else None
     via = keys["via"].choice(("vpn",)) if "via" in keys else None
+    tls = keys["tls"].raw if "tls" in keys else False
+    if not isinstance(tls, bool):
+        keys["tls"].wrong("true, where it speaks DICOM inside TLS with a certificate of its own, or false")
     if ("address" in keys) == ("network" in keys):
         node.problem(f"found {'both' if 'address' in keys else 'neither'}; allowed: exactly one of address and network")
         return None
@@ -216,6 +219,7 @@ def _peer(node: Node) -> Peer | None:
         roles=roles,
         listens=listens,
         via="vpn" if via else None,
+        tls=tls is True,
     )
 
 
@@ -272,6 +276,7 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
     places = [fields.name(item) for item in host.data["management"].one_or_more()] if "management" in host.data else []
     if "management" in host.data and host.data["management"].raw == []:
         host.data["management"].problem(f"no place; allowed: {LOCAL}, and vantages with via: {{ssh: ...}}")
+    units = _units(host.data["ha"]) if "ha" in host.data else ()
     if platform is None or not interfaces:
         return None
     return Device(
@@ -279,7 +284,15 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
         platform=platform,
         guard=Guard(interface=interfaces, vpn=vpn),
         management=tuple(dict.fromkeys(place for place in places if place is not None)) or (LOCAL,),
+        ha=units,
     )
+
+
+def _units(node: Node) -> tuple[str, ...]:
+    if not isinstance(node.raw, list) or len(node.raw) < 2:
+        node.wrong("the host names of a pair's units, such as [edge-a, edge-b]")
+        return ()
+    return tuple(name for _, name in fields.names(node, "a list"))
 
 
 def login(host: Inherited, base: Path) -> Login | None:

@@ -15,6 +15,7 @@ from remediate.errors import InventoryError, UsageError
 from remediate.inventory import configured, fields, kinds, scope
 from remediate.inventory.document import FILL_IN, Node, Problems, did_you_mean, flat
 from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, LoadedDefaults, nornir_inventory, read
+from remediate.inventory.secrets import Secrets
 from remediate.model.site import LOCAL, Device, IPAddress, Login, Pacs, Site, SshVia, Vantage, Zone
 
 
@@ -110,8 +111,17 @@ def load(path: Path, *, platforms: Collection[str] | None = None, may_be_empty: 
     ``platforms``: the drivers that there are; None: a device's platform is not checked. ``may_be_empty``: of PACS.
     Raises InventoryError with everything that is wrong.
     """
+    secrets = Secrets()
+    loaded = _load(path, secrets, platforms, may_be_empty=may_be_empty)
+    if secrets.unasked:
+        secrets.ask()
+        loaded = _load(path, secrets, platforms, may_be_empty=may_be_empty)
+    return loaded
+
+
+def _load(path: Path, secrets: Secrets, platforms: Collection[str] | None, *, may_be_empty: bool) -> Loaded:
     problems = Problems(FILES)
-    files = read(path, problems, may_be_empty=may_be_empty)
+    files = read(path, problems, secrets, may_be_empty=may_be_empty)
     hosts = [files.inherited(host) for host in files.hosts.values()]
     site = _site(files, hosts, platforms, may_be_empty=may_be_empty)
     if problems:

@@ -8,7 +8,8 @@ from enum import StrEnum
 from typing import Any, NewType, Protocol
 
 from remediate.model.base import Name, Value, canonical, sha256
-from remediate.model.rule import CallerIntent, Intent, Rule, Setting
+from remediate.model.hook import Hook
+from remediate.model.rule import AnyIntent, Rule, Setting, Unpublished
 from remediate.model.site import Addressing, IPAddress
 from remediate.model.verdict import Expectation
 from remediate.model.window import Window
@@ -18,14 +19,14 @@ Token = NewType("Token", str)
 
 
 #: The entries of a section: of a packet filter, in order, or of an archive's configuration.
-Items = tuple[Rule, ...] | tuple[Setting, ...]
+Items = tuple[Rule, ...] | tuple[Unpublished, ...] | tuple[Setting, ...]
 
 
 class Section(Value):
     """Our entries for one PACS and one control on a device, after the change and before it; None: none at all."""
 
     name: str
-    intent: Intent | CallerIntent
+    intent: AnyIntent
     rules: Items | None
     previous: Items | None
 
@@ -78,7 +79,10 @@ class Wave(Value):
     takes an earlier change back, so what the outside sees afterwards is recorded, not judged. ``window``: it is pushed
     only where ``takes_at_most``, the time of push, verify and rollback at the worst, fits into it. ``soak``: how long
     it is left alone before the next one. ``accept``: who may be cut off while connected, though not in ``access``.
-    ``observes``: it closes nothing, and what the outside sees is recorded, not judged.
+    ``observes``: it closes nothing, and what the outside sees is recorded, not judged. ``before``, ``after``: people's
+    own steps, before anything of it is armed and once it is confirmed; their time is part of ``takes_at_most``.
+    ``simulated``: PACS → the peers in whose place no vantage stands: that they stay served is proved at plan time, and
+    never seen. ``accept_simulated``: those of which somebody has said that this is enough.
     """
 
     number: int
@@ -95,11 +99,15 @@ class Wave(Value):
     max_fail_percentage: float = 0
     on_unknown: OnUnknown = OnUnknown.ROLLBACK
     accept: tuple[IPAddress, ...] = ()
+    simulated: dict[str, tuple[Name, ...]] = {}
+    accept_simulated: tuple[Name, ...] = ()
     observes: bool = False
     reopens: bool = False
     window: Window | None = None
     takes_at_most: timedelta = timedelta(0)
     soak: timedelta = timedelta(0)
+    before: tuple[Hook, ...] = ()
+    after: tuple[Hook, ...] = ()
 
 
 class Plan(Value):
@@ -109,6 +117,7 @@ class Plan(Value):
     the hashes of what they held. ``texts``: for showing what has changed since, the text of each and of each device's
     configuration, without secrets; packed by zlib and in base64.
     ``allowed_signers``: absolute paths; in each stands who may approve. ``emergency``: why it is run without that.
+    ``notify``: references to the URLs that are told how it ends.
     """
 
     schema_version: int = 1
@@ -122,6 +131,7 @@ class Plan(Value):
     warnings: tuple[str, ...] = ()
     allowed_signers: tuple[str, ...] = ()
     emergency: str = ""
+    notify: tuple[str, ...] = ()
 
     @property
     def needs_approval(self) -> bool:
@@ -135,7 +145,8 @@ class Plan(Value):
 class Capabilities(Value):
     """What a platform's own revert timer can do, and how it filters. ``price``: what a revert costs, for the plan.
 
-    ``down``: for how long a push keeps its services from answering, as an estimate.
+    ``down``: for how long a push keeps its services from answering, as an estimate. ``leaves_open``: control → what it
+    does not give there, beside what it gives nowhere.
     """
 
     revert_min: timedelta
@@ -147,6 +158,7 @@ class Capabilities(Value):
     atomic: bool
     stateful: bool
     survives_reboot: bool
+    leaves_open: dict[str, str] = {}
 
 
 class Pending(Value):
@@ -155,6 +167,22 @@ class Pending(Value):
     token: str
     ours: bool
     seconds_left: float
+
+
+class Unit(Value):
+    """Who answers under a device's address. ``key``: the fingerprint of its host key.
+
+    ``name``, ``serial``: what it calls itself, and what tells it from a copy of itself; "" where only the key is asked.
+    """
+
+    key: str
+    name: str = ""
+    serial: str = ""
+
+    @property
+    def words(self) -> str:
+        known = [self.serial and f"serial number {self.serial}", f"host key {self.key}"]
+        return f"{self.name or 'a unit'} ({', '.join(word for word in known if word)})"
 
 
 class Diff(Value):

@@ -105,6 +105,7 @@ class Question(Value):
     ``calling_ae_title`` is None where the service is not DICOM, ``called_ae_title`` where it is not web either.
     ``up_to``: the highest rung that is asked for; None for all of the ladder.
     ``count``: whether an archive may be asked how much it holds; never from outside.
+    ``anonymous``: without the client certificate that the vantage has.
     """
 
     pacs: str
@@ -117,6 +118,7 @@ class Question(Value):
     called_ae_title: AETitle | None = None
     up_to: Rung | None = None
     count: bool = False
+    anonymous: bool = False
 
     def __hash__(self) -> int:
         """Of the fields that tell questions apart: pydantic's own takes as long as judging."""

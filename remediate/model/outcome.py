@@ -24,7 +24,8 @@ class Waits(Value):
 
 
 class WaveOutcome(Value):
-    """``down``: device → seconds for which the push kept its services from answering, as it measured them.
+    """``down``: device → seconds for which the push kept its services from answering, as it measured them;
+    ``down_back``: taking it back.
     ``leaves_open``: control → what it does not give, of a wave that is in force.
     """
 
@@ -34,6 +35,7 @@ class WaveOutcome(Value):
     reason: str = ""
     judgements: tuple[Judgement, ...] = ()
     down: dict[str, float] = {}
+    down_back: dict[str, float] = {}
     leaves_open: dict[str, str] = {}
 
 

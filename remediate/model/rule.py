@@ -83,6 +83,39 @@ class Intent(Value):
         return f"{self.control}_{self.pacs}"
 
 
+class Unpublished(Value):
+    """One port of a published address of which nothing is translated any more that comes in by ``interfaces``.
+
+    What was translated before and is still open passes no longer, in either direction.
+    """
+
+    interfaces: tuple[str, ...]
+    address: IPAddress
+    port: Port
+    note: str = ""
+
+
+class UnpublishIntent(Value):
+    """What a control wants of a device that publishes an archive by translating addresses: that it stops doing so.
+
+    Nothing that comes in by ``interfaces`` to the ``doors`` is translated to the archive. ``own``: its own addresses,
+    by which a translation is known as the archive's. ``others``: devices that may publish those of the doors that
+    this one does not.
+    """
+
+    pacs: Name
+    control: Name
+    device: Name
+    interfaces: tuple[str, ...]
+    doors: tuple[Door, ...]
+    own: tuple[IPAddress, ...]
+    others: tuple[Name, ...] = ()
+
+    @property
+    def section(self) -> str:
+        return f"{self.control}_{self.pacs}"
+
+
 class Setting(Value):
     """One value of a configuration that is a document. ``key``: the way to it; ``value``: canonical JSON."""
 
@@ -103,15 +136,56 @@ class Caller(Value):
     roles: tuple[Role, ...]
 
 
-class CallerIntent(Value):
-    """What a control wants of an archive itself: associations only to its own title, and only from ``callers``."""
+class WayBack(Value):
+    """Where an archive opens associations itself; what is open there would end with a restart."""
+
+    address: IPAddress
+    port: Port
+
+
+class ArchiveIntent(Value):
+    """What a control wants of an archive itself, as every such intent says it."""
 
     pacs: Name
     control: Name
     device: Name
-    ae_title: AETitle
-    callers: tuple[Caller, ...]
 
     @property
     def section(self) -> str:
         return f"{self.control}_{self.pacs}"
+
+
+class CallerIntent(ArchiveIntent):
+    """Associations only to its own title, and only from ``callers``."""
+
+    ae_title: AETitle
+    callers: tuple[Caller, ...]
+
+    @property
+    def ways_back(self) -> tuple[WayBack, ...]:
+        return tuple(WayBack(address=c.address, port=c.port) for c in self.callers if c.port is not None)
+
+
+class TlsIntent(ArchiveIntent):
+    """DICOM only inside TLS, and only with a certificate that ``trusted`` vouches for; PEM files on the archive's host.
+
+    ``peers``: who is to be served so.
+    """
+
+    certificate: str
+    key: str
+    trusted: str
+    peers: tuple[Permit, ...]
+    ways_back: tuple[WayBack, ...] = ()
+
+
+class WebLoginIntent(ArchiveIntent):
+    """Its web pages, REST interface and DICOMweb only for users that are registered there by hand."""
+
+    ways_back: tuple[WayBack, ...] = ()
+
+
+#: Every intent that an archive may carry out.
+ArchiveIntents = CallerIntent | TlsIntent | WebLoginIntent
+#: Every intent that there is.
+AnyIntent = Intent | UnpublishIntent | ArchiveIntents

@@ -120,7 +120,10 @@ class Listens(Value):
 
 
 class Peer(Value):
-    """Someone who may reach the archive: one ``address`` or one ``network``, and what it does there."""
+    """Someone who may reach the archive: one ``address`` or one ``network``, and what it does there.
+
+    ``tls``: it speaks DICOM inside TLS, and has a certificate of its own.
+    """
 
     name: Name
     address: IPAddress | None = None
@@ -129,6 +132,7 @@ class Peer(Value):
     roles: tuple[Role, ...]
     listens: Listens | None = None
     via: Literal["vpn"] | None = None
+    tls: bool = False
 
     @property
     def source(self) -> IPNetwork:
@@ -197,24 +201,35 @@ class Guard(Value):
 LOCAL = "local"
 
 
+class TlsFiles(Value):
+    """Of an archive, in PEM, as absolute paths on its host. ``trusted``: who signs the certificates of its peers."""
+
+    certificate: str
+    key: str
+    trusted: str
+
+
 class ConfigFile(Value):
     """The file that configures an archive: an absolute path there, and how the archive is made to read it again.
 
-    ``restart``: a command line for the shell of that host, run as root. ``ports``: on which the archive listens,
-    ``dicom_ports`` those of them for associations.
+    ``path``: of an archive that has an LDAP directory in its place, the name of its entry. ``restart``: a command line
+    for the shell of that host, run as root; "" for an archive that looks at its file by itself. ``ports``: on which the
+    archive listens, ``dicom_ports`` those of them for associations.
     """
 
     path: str
     restart: str
     ports: tuple[Port, ...]
     dicom_ports: tuple[Port, ...]
+    tls: TlsFiles | None = None
 
 
 class Device(Value):
     """Anything that takes configuration. How to log in to it is in its Nornir host, never here.
 
     ``config``: of an archive that is configured itself; its ``guard`` stands nowhere. ``management``: from where it
-    must be possible to log in after a change: LOCAL, and vantages with an SSH server.
+    must be possible to log in after a change: LOCAL, and vantages with an SSH server. ``ha``: the host names of the
+    units that may answer under its address; () where there is only one.
     """
 
     name: Name
@@ -222,6 +237,7 @@ class Device(Value):
     guard: Guard
     config: ConfigFile | None = None
     management: tuple[str, ...] = (LOCAL,)
+    ha: tuple[str, ...] = ()
 
 
 class Canary(Value):

@@ -11,7 +11,14 @@ from remediate.model.site import Role
 
 class Purpose(StrEnum):
     OUTSIDE_CLOSED = "outside closed"
+    #: From inside, by somebody who shows neither certificate nor password.
+    STRANGERS_REFUSED = "strangers refused"
     CARE_PATH = "care path"
+
+    @property
+    def forbids(self) -> bool:
+        """Whether getting further than the expectation says is what must not be."""
+        return self is not Purpose.CARE_PATH
 
 
 class Grade(StrEnum):

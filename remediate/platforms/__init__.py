@@ -8,14 +8,16 @@ from importlib import import_module
 from typing import Any, NamedTuple, Protocol
 
 from remediate.errors import PlanError
-from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token
+from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token, Unit
 from remediate.model.peers import LivePeers
-from remediate.model.rule import CallerIntent, Intent
+from remediate.model.rule import ArchiveIntent, Intent, UnpublishIntent
 from remediate.model.site import Device, IPAddress, Login
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
 PLATFORMS = {
     "cisco_ios": "remediate.platforms.cisco_ios",
+    "conquest": "remediate.platforms.conquest",
+    "dcm4chee_arc": "remediate.platforms.dcm4chee_arc",
     "dcmqrscp": "remediate.platforms.dcmqrscp",
     "linux_nftables": "remediate.platforms.linux_nftables",
     "orthanc": "remediate.platforms.orthanc",
@@ -28,8 +30,12 @@ class Platform(Protocol):
     Every verb raises an error of the DeviceError family; CommandRejected carries the device's own words.
     """
 
-    def preflight(self) -> tuple[str, ...]:
-        """What this device lacks for a safe change, each a line with advice; () when it lacks nothing."""
+    def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:
+        """What this device lacks for a safe change by these controls, each a line with advice; () for nothing."""
+        ...
+
+    def unit(self) -> Unit:
+        """Who answers. Of a device that has no ``ha`` only the host key is known."""
         ...
 
     def running_config(self) -> str: ...
@@ -88,7 +94,8 @@ class PushState(NamedTuple):
     ``armed``: provisional, and its timer runs. ``confirmed``. ``reverted``: by the timer, a rollback or a restart.
     ``absent``: never made, or forgotten. ``stuck``: the device tried to take it back and could not.
     ``arming``: a timer runs that was set in our name, and nothing says by which push: it must end before all else.
-    ``down``: seconds for which loading it kept a service from answering; None where it does not say.
+    ``down``: seconds for which loading it, or taking it back, whichever was last, kept a service from answering; None
+    where it does not say.
     """
 
     name: str
@@ -121,14 +128,15 @@ class FilterState(Protocol):
 class PlatformSpec(Protocol):
     """What is known of a platform without a session; pure but for ``connect`` and ``try_login``.
 
-    The entries of a packet filter are Rules, made from an Intent; those of an archive are Settings, made from a
-    CallerIntent. Each platform knows one of the two, and controls bring it no other.
+    The entries of a packet filter are Rules, made from an Intent; those of its port forwards Unpublished, made from an
+    UnpublishIntent; those of an archive Settings, made from an ArchiveIntent. Each platform knows those that it names,
+    and controls bring it no other.
     """
 
     name: str
     capabilities: Capabilities
     #: The intents that it can carry out.
-    intents: type[Intent] | type[CallerIntent]
+    intents: tuple[type[Intent | UnpublishIntent | ArchiveIntent], ...]
 
     def expressed(self, intent: Any) -> tuple[Any, ...]:
         """The entries that carry an intent out there, as ``read`` would show them. Raises PlanError where it cannot."""
@@ -158,8 +166,8 @@ class PlatformSpec(Protocol):
 
     def connect(self, device: Device, login: Login) -> Platform: ...
 
-    def try_login(self, device: Device, login: Login) -> None:
-        """A second, fresh login beside the working session."""
+    def try_login(self, device: Device, login: Login) -> Unit:
+        """A second, fresh login beside the working session; who answered."""
         ...
 
 

@@ -58,9 +58,11 @@ while [ -s loader ] && kill -0 "$(cat loader)" 2>/dev/null && [ $tries -lt 1200 
 done
 """
 
-#: A timer that has gone by itself is disarmed too: the rename before it has decided.
+#: A timer that has gone by itself is disarmed too: the rename before it has decided. One from before a restart of the
+#: device is nobody's any more, and its process id may be somebody else's.
 _DISARM = """\
-if [ -d /run/systemd/system ]; then systemctl stop "remediate-$1.timer" || true
+if [ "$(cat boot)" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then :
+elif [ -d /run/systemd/system ]; then systemctl stop "remediate-$1.timer" || true
 else kill -- "-$(cat deadman.pid)" 2>/dev/null || true; fi
 """
 
@@ -99,7 +101,7 @@ rm loader
 """
 
 #: One line a push: token, state, seconds left, whether the timer lives and whether the load goes on still, seconds for
-#: which that kept a service down.
+#: which the last of loading it and taking it back kept a service down.
 _PENDING = f"""{HEAD}
 now=$(date +%s); boot=$(cat /proc/sys/kernel/random/boot_id)
 for folder in "$state"/*/; do
@@ -151,13 +153,15 @@ _STATES = {
 class DeadMan:
     """The pushes of one device, over its session.
 
-    ``takes``: seconds that ``load.sh`` or ``undo.sh`` may need.
+    ``takes``: seconds that ``load.sh`` or ``undo.sh`` may need. ``outlasts_boot``: what is loaded is in force after a
+    restart of the device too, where nobody takes it back by itself any more.
     """
 
-    def __init__(self, name: str, session: Session, *, takes: float) -> None:
+    def __init__(self, name: str, session: Session, *, takes: float, outlasts_boot: bool = False) -> None:
         self._name = name
         self._session = session
         self._takes = takes
+        self._outlasts_boot = outlasts_boot
 
     def run(self, script: str, *args: str, stdin: str = "") -> Completed:
         """Runs a script as root; the exit status is the caller's to judge."""
@@ -227,6 +231,10 @@ class DeadMan:
         pushes = {}
         for line in self.must(_PENDING, "does not tell what is pending").out.splitlines():
             token, state, left, alive, busy, down = line.split()
+            if state.endswith("-before-boot"):  # measured before that, and of no restart since
+                down = "-"
+            if self._outlasts_boot:
+                state = state.removesuffix("-before-boot")
             push = PushState(_STATES.get(state, STUCK), float(left), None if down == "-" else float(down))
             pushes[token] = push, alive == "yes", busy == "yes"
         return pushes

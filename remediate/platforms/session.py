@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 import shlex
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import paramiko
 from netmiko import ConnectHandler, NetmikoAuthenticationException, NetmikoBaseException, NetmikoTimeoutException
+from paramiko.hostkeys import HostKeyEntry, HostKeys
 
 from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError
 from remediate.model.site import Device, Login
@@ -22,7 +26,10 @@ from remediate.model.site import Device, Login
 EXEC_ONLY = "terminal_server"
 CONNECT_TIMEOUT = 15.0
 _POLL = 0.02
+_LONGEST_PROMPT = 200
 _ABORT_SEEN_IN = 0.5
+#: Seconds; paramiko's thread looks up ten times a second otherwise, in each of many sessions that are only held.
+_LOOKS_UP = 5.0
 
 
 class Completed(NamedTuple):
@@ -52,25 +59,50 @@ class Session:
                 where=device.name,
                 next="correct ssh.key in the inventory; relative paths start at the inventory's directory",
             )
-        with self._translated():
-            self._netmiko: Any = ConnectHandler(
-                device_type=device_type,
-                host=login.host,
-                port=login.port,
-                username=login.username,
-                password=login.password.get_secret_value() if login.password else None,
-                secret=login.password.get_secret_value() if login.password else "",
-                use_keys=key is not None,
-                key_file=key,
-                allow_agent=login.key is None and login.password is None,
-                ssh_strict=True,
-                system_host_keys=False,
-                alt_host_keys=True,
-                alt_key_file=login.known_hosts,
-                conn_timeout=CONNECT_TIMEOUT,
-                auth_timeout=CONNECT_TIMEOUT,
-                banner_timeout=CONNECT_TIMEOUT,
-            )
+        how = {
+            "device_type": device_type,
+            "host": login.host,
+            "port": login.port,
+            "username": login.username,
+            "password": login.password.get_secret_value() if login.password else None,
+            "secret": login.password.get_secret_value() if login.password else "",
+            "use_keys": key is not None,
+            "key_file": key,
+            "allow_agent": login.key is None and login.password is None,
+            "ssh_strict": True,
+            "system_host_keys": False,
+            "alt_host_keys": True,
+            "conn_timeout": CONNECT_TIMEOUT,
+            "auth_timeout": CONNECT_TIMEOUT,
+            "banner_timeout": CONNECT_TIMEOUT,
+        }
+        with self._translated(), NamedTemporaryFile("w", suffix=".known_hosts") as known:
+            known.write(_known(login))
+            known.flush()
+            try:
+                self._netmiko: Any = ConnectHandler(**how, alt_key_file=known.name)
+            except (NetmikoBaseException, paramiko.SSHException) as error:
+                changed = _caused_by(error, paramiko.BadHostKeyException)
+                if changed is None or not device.ha or not (line := _listed(login, changed.key)):
+                    raise
+                # paramiko reads one key of a kind for a host, and a pair has two.
+                with NamedTemporaryFile("w", suffix=".known_hosts") as file:
+                    file.write(line)
+                    file.flush()
+                    self._netmiko = ConnectHandler(**how, alt_key_file=file.name)
+            self._netmiko.remote_conn_pre.get_transport().sock.settimeout(_LOOKS_UP)
+
+    @property
+    def host_key(self) -> str:
+        """Its fingerprint, of the unit that answered."""
+        fingerprint: str = self._netmiko.remote_conn_pre.get_transport().get_remote_server_key().fingerprint
+        return fingerprint
+
+    @property
+    def prompt_name(self) -> str:
+        """The host name, from the prompt at the login."""
+        name: str = self._netmiko.base_prompt
+        return name
 
     @property
     def username(self) -> str:
@@ -110,13 +142,15 @@ class Session:
 
     def abort(self) -> None:
         self._aborted.set()
-        transport = self._netmiko.remote_conn_pre.get_transport()
-        if transport is not None:
-            transport.sock.close()
-            transport.close()
+        self.close()
 
     def close(self) -> None:
-        self._netmiko.disconnect()
+        transport = self._netmiko.remote_conn_pre.get_transport()
+        if transport is None:
+            return
+        with suppress(OSError):  # gone already
+            transport.sock.shutdown(socket.SHUT_RDWR)  # whoever reads there is told at once
+        transport.close()
 
     def __enter__(self) -> Session:
         return self
@@ -175,6 +209,41 @@ class Session:
             ) from error
 
 
+def _known(login: Login) -> str:
+    """The lines for that host: paramiko reads all that it is given at each login, and sites have many hosts."""
+    path = Path(login.known_hosts)
+    if not path.is_file():
+        return ""
+    about, name = path.stat(), _host_name(login)
+    found = _read_once(login.known_hosts, about.st_mtime_ns, about.st_size).lookup(name)
+    return "".join(f"{name} {key.get_name()} {key.get_base64()}\n" for key in (found or {}).values())
+
+
+@lru_cache(4)
+def _read_once(path: str, changed: int, size: int) -> HostKeys:  # noqa: ARG001 -- another file under the same name
+    return HostKeys(path)
+
+
+def _host_name(login: Login) -> str:
+    """As known_hosts has it."""
+    return login.host if login.port == 22 else f"[{login.host}]:{login.port}"
+
+
+def _listed(login: Login, key: paramiko.PKey) -> str:
+    """The line of known_hosts that has exactly this key for that host; "" where none has."""
+    name = _host_name(login)
+    for line in Path(login.known_hosts).read_text().splitlines():
+        entry = HostKeyEntry.from_line(line.strip())
+        if entry is None or entry.key != key:
+            continue
+        known = HostKeys()
+        for pattern in entry.hostnames or ():
+            known.add(pattern, key.get_name(), key)
+        if known.check(name, key):
+            return f"{line.strip()}\n"
+    return ""
+
+
 def _run(channel: Any, command: str, stdin: str, timeout: float, aborted: threading.Event) -> Completed:
     until = time.monotonic() + timeout
     channel.settimeout(timeout)
@@ -210,14 +279,10 @@ def _talk(channel: Any, hostname: str, line: str, timeout: float, aborted: threa
     prompt = re.compile(rf"^{re.escape(hostname)}[\w.-]*(\([^)\n]*\))?[#>](?! ?{re.escape(line)})", re.MULTILINE)
     until = time.monotonic() + timeout
     channel.sendall(line.encode() + b"\n")
+    name = hostname.encode()
     raw = bytearray()
     answered = -1
     while True:
-        text = raw.decode(errors="replace").replace("\r", "")
-        echo = text.find(line)
-        said = text[echo + len(line) :] if echo >= 0 else ""
-        if found := prompt.search(said):
-            return Reply(said[: found.start()].strip("\n"), found[0].strip())
         if aborted.is_set():
             raise EOFError("the connection was lost while a command ran")
         left = until - time.monotonic()
@@ -227,13 +292,25 @@ def _talk(channel: Any, hostname: str, line: str, timeout: float, aborted: threa
         try:
             more = channel.recv(65536)
         except TimeoutError:  # quiet, so what stands last is all there is: perhaps a question
-            if (question := _QUESTION.search(said)) and question.start() != answered:
+            if (question := _QUESTION.search(_said(raw, line))) and question.start() != answered:
                 answered = question.start()
                 channel.sendall(b"no\n" if "yes" in question[0].lower() else b"n")
             continue
         if not more:
             raise EOFError("the device closed the connection")
         raw += more
+        if name not in raw[-len(more) - _LONGEST_PROMPT :]:
+            continue  # an answer of many parts is read as a whole only where it may have ended
+        said = _said(raw, line)
+        if found := prompt.search(said):
+            return Reply(said[: found.start()].strip("\n"), found[0].strip())
+
+
+def _said(raw: bytearray, line: str) -> str:
+    """What stands behind the echo of the line."""
+    text = raw.decode(errors="replace").replace("\r", "")
+    echo = text.find(line)
+    return text[echo + len(line) :] if echo >= 0 else ""
 
 
 _E = TypeVar("_E", bound=BaseException)

@@ -32,7 +32,7 @@ from remediate.model.stream import Stream
 from remediate.probes.stacks import stack
 
 #: PS3.8 9.3.1: PDU types.
-ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RP, ABORT = 0x02, 0x03, 0x04, 0x06, 0x07
+ASSOCIATE_AC, ASSOCIATE_RJ, P_DATA, RELEASE_RQ, RELEASE_RP, ABORT = 0x02, 0x03, 0x04, 0x05, 0x06, 0x07
 #: What may answer an A-ASSOCIATE-RQ.
 ANSWERS = frozenset({ASSOCIATE_AC, ASSOCIATE_RJ, ABORT})
 #: What a PDU may declare before it is read; also the maximum length that we announce for P-DATA.
@@ -77,6 +77,10 @@ class Malformed(Exception):
 
 class Aborted(Exception):
     """An A-ABORT came (PS3.8 9.3.8)."""
+
+
+class Released(Exception):
+    """The acceptor releases the association (PS3.8 9.3.6) where it owes an answer."""
 
 
 # -- what is sent -------------------------------------------------------------------------------------
@@ -232,6 +236,8 @@ async def response(stream: Stream, expected: int) -> Response:
     command = bytearray()
     while True:
         kind = (await stream.exactly(1))[0]
+        if kind == RELEASE_RQ and not command:
+            raise Released
         if kind not in (P_DATA, ABORT):
             raise Malformed("an unexpected PDU")
         left = pdu_length(await stream.exactly(5))

@@ -171,6 +171,24 @@ def _engine(path: Path) -> sa.Engine:
     return engine
 
 
+def there(engine: sa.Engine) -> Callable[[], bool]:
+    """Says whether the path still leads to the file as it is now: SQLite goes on writing to one that was moved or
+    removed, as when its file system was unmounted, and says nothing.
+    """
+    if engine.dialect.name != "sqlite":
+        return lambda: True
+    path = Path(str(engine.url.database))
+    opened = path.stat().st_ino
+
+    def same() -> bool:
+        try:
+            return path.stat().st_ino == opened
+        except OSError:
+            return False
+
+    return same
+
+
 def reader(engine: sa.Engine) -> sa.Engine:
     """The same database, for reading: one snapshot for all statements of a transaction, and never a lock."""
     if engine.dialect.name == "postgresql":

@@ -59,7 +59,7 @@ class Record:
         self._reader = schema.reader(engine)
         self._where = where
         self._clock = clock
-        self._writer = Writer(engine)
+        self._writer = Writer(engine, schema.there(engine))
 
     @classmethod
     def open(cls, url_or_path: str | Path, *, clock: Clock = now) -> Record:

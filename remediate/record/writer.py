@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
@@ -16,13 +17,19 @@ from remediate.errors import RecordError
 T = TypeVar("T")
 #: How many waiting writes one commit takes at most.
 MOST = 200
+#: Seconds for which a record that has gone away is waited for, as for one that is locked, and between two looks:
+#: nothing tells when a file system is there again.
+GONE, _LOOK = 60.0, 0.1
 
 _Item = tuple[Callable[[sa.Connection], Any], "Future[Any]"]
 
 
 class Writer:
-    def __init__(self, engine: sa.Engine) -> None:
+    """``there``: whether what is written still gets to where it belongs."""
+
+    def __init__(self, engine: sa.Engine, there: Callable[[], bool]) -> None:
         self._engine = engine
+        self._there = there
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # nothing is queued behind the end mark
         self._closed = False
@@ -58,18 +65,21 @@ class Writer:
             batch = [self._queue.get()]
             while len(batch) < MOST and not self._queue.empty():  # nobody else takes from it
                 batch.append(self._queue.get())
-            self._commit([item for item in batch if item is not None])
+            if items := [item for item in batch if item is not None]:
+                self._commit(items)
 
     def _commit(self, batch: list[_Item]) -> None:
         results: list[Any] = []
         refused = False
         try:
+            self._wait_for_it()
             with self._engine.connect() as connection:
                 for work, _ in batch:
                     refused = True
                     results.append(work(connection))
                     refused = False
                 connection.commit()
+            self._wait_for_it()  # what was written to a file that is nowhere any more was not written
         except BaseException as error:  # every caller waits for its answer; none may be left without one
             if refused and len(batch) > 1:
                 # One of them could not be written, and all were taken back: once more, each by itself.
@@ -82,3 +92,15 @@ class Writer:
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 future.set_result(result)
+
+    def _wait_for_it(self) -> None:
+        until = time.monotonic() + GONE
+        while not self._there():
+            if time.monotonic() > until:
+                raise RecordError(
+                    "the record cannot be used: it is no longer the one that was opened, or not there",
+                    where=str(self._engine.url.database),
+                    next="bring the file back that was there (is its file system mounted?); no device is touched "
+                    "without a record",
+                )
+            time.sleep(_LOOK)

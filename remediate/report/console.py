@@ -9,6 +9,7 @@ from rich.progress import Progress, ProgressColumn, SpinnerColumn, Task, TextCol
 from rich.text import Text
 
 from remediate.model.verdict import Judgement
+from remediate.model.watch import Watch
 from remediate.report import tables
 
 
@@ -66,7 +67,7 @@ class Busy:
         self.stop()
 
 
-class ConsoleWatch:
+class ConsoleWatch(Watch):
     """Tells a person at a terminal, and a log file just as well: one line a stage, no control characters there."""
 
     def __init__(self, console: Console, *, busy: Busy | None = None, verbose: bool = False) -> None:

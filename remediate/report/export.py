@@ -19,7 +19,7 @@ from remediate.errors import RecordError, UsageError
 from remediate.judge import judge
 from remediate.model.change import Candidate, Entry, Plan, State, Wave
 from remediate.model.observation import CanaryReport, Observation, Question
-from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose
+from remediate.model.verdict import Expectation, Finding, Grade, Judgement, Outcome, Purpose
 from remediate.report import schema
 from remediate.report.schema import DeviceStory, Document, Evidence, Interval, Round, WaveStory
 
@@ -123,7 +123,7 @@ def _document(entries: Sequence[Entry], problems: tuple[str, ...], forced: bool)
         exposure=tuple(_exposure(waves, devices)),
         waves=waves,
         devices=devices,
-        evidence=tuple(_evidence(waves)),
+        evidence=(*_evidence(waves), *(one for wave in _waves(plan) for one in _simulated(wave))),
         not_asked={pacs: lines for wave in _waves(plan) for pacs, lines in wave.not_asked.items()},
         leaves_open={name: text for wave in _waves(plan) for name, text in wave.leaves_open.items()},
         plan=plan,
@@ -180,6 +180,42 @@ def _wave(wave: Wave, entries: Sequence[Entry]) -> WaveStory:
         restored=last.get("restored"),
         differences=tuple(last.get("differences", ())),
         at_boot=last.get("at_boot", {}),
+        connected=_connected(entries),
+        hooks=tuple(_hooks(entries)),
+    )
+
+
+def _hooks(entries: Sequence[Entry]) -> Iterator[schema.HookStory]:
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for entry in entries:
+        if "hook" in entry.data:
+            told = entry.data["hook"]
+            one = found.setdefault(
+                (told["when"], told["number"]),
+                {"name": told["name"], "run": told["run"], "when": told["when"], "hosts": (), "failed": ""}
+                | {"began_at": None, "ended_at": None},
+            )
+            if entry.kind == "hook":
+                one |= {"began_at": entry.at, "hosts": tuple(entry.data["hosts"])}
+            else:
+                one |= {"ended_at": entry.at, "failed": entry.data.get("failed", "")}
+    return (schema.HookStory.model_validate(one) for one in found.values())
+
+
+def _connected(entries: Sequence[Entry]) -> schema.Connected | None:
+    """The last look before a push: after a crash there may be a second one."""
+    found = next((e for e in reversed(entries) if e.kind == "live peers"), None)
+    if found is None:
+        return None
+    live = [one for one in found.data["connections"] if one["established"]]
+    keys = schema.CutOff.model_fields
+    return schema.Connected(
+        at=found.at,
+        told=found.data["told"],
+        cannot_tell=found.data["cannot_tell"],
+        connections=sum(one["count"] for one in live),
+        addresses=len({one["address"] for one in live}),
+        cut=tuple(schema.CutOff(**{key: one[key] for key in keys}) for one in found.data["cut"]),
     )
 
 
@@ -296,6 +332,9 @@ def _device(candidate: Candidate, wave: WaveStory, entries: Sequence[Entry]) -> 
         found=states[-1][name] if states else None,
         down_expected=candidate.down.total_seconds(),
         down=own["pushed"].data.get("down") if "pushed" in own else None,
+        down_back=next(
+            (e.data["down"].get(name) for e in entries if e.kind == "rolled back" and "down" in e.data), None
+        ),
         base=candidate.base,
         candidate=candidate.text,
         inverse=candidate.inverse,
@@ -367,6 +406,23 @@ def _interval(values: dict[str, Any]) -> Interval:
     first, last, before, after = (values[key] for key in ("first_seen", "last_seen", "not_before", "not_after"))
     most = (after - before).total_seconds() if after and before else None
     return Interval(**values, seconds_at_least=(last - first).total_seconds(), seconds_at_most=most)
+
+
+def _simulated(wave: Wave) -> Iterator[Evidence]:
+    for pacs, names in wave.simulated.items():
+        for name in names:
+            yield Evidence(
+                pacs=pacs,
+                purpose=Purpose.CARE_PATH,
+                peer=name,
+                role=None,
+                vantage="",
+                endpoint="",
+                grade=Grade.SIMULATED,
+                first=None,
+                last=None,
+                accepted=name in wave.accept_simulated,
+            )
 
 
 def _evidence(waves: Iterable[WaveStory]) -> Iterator[Evidence]:

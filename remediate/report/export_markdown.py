@@ -90,8 +90,8 @@ def _evidence(made: Document) -> list[str]:
             one.purpose,
             one.peer or "-",
             one.role or "-",
-            f"{one.vantage} to {one.endpoint}",
-            one.grade,
+            f"{one.vantage} to {one.endpoint}" if one.vantage else "-",
+            f"{one.grade}{', accepted by name' if one.accepted else ''}",
             one.first or "-",
             one.last or "-",
         )

@@ -19,6 +19,7 @@ class Meaning(NamedTuple):
 
 NOTHING = "nothing"
 _CLOSE = "close the port in front of it: remediate plan"
+_SWITCH_ON = "let the archive itself ask for a certificate or a password: remediate plan"
 
 #: From outside, least first: the order is how bad it is.
 OUTSIDE: Mapping[Rung, Meaning] = {
@@ -96,9 +97,10 @@ def of(finding: Finding) -> Meaning:
     rung = finding.observation.rung if finding.observation else Rung.INCONCLUSIVE
     if finding.outcome is Outcome.UNKNOWN:
         return Meaning(f"nobody knows: {finding.why or 'it could not be asked'}", "mend that, and look again")
-    if finding.expectation.purpose is Purpose.OUTSIDE_CLOSED:
+    if finding.expectation.purpose.forbids:
         if finding.outcome is Outcome.UNMET:
-            return OUTSIDE[rung]
+            inside = finding.expectation.purpose is Purpose.STRANGERS_REFUSED
+            return Meaning(OUTSIDE[rung].means, _SWITCH_ON) if inside else OUTSIDE[rung]
         if rung.reachable:
             return Meaning(OUTSIDE[rung].means, "nothing: the playbook leaves this open")
         if finding.attributed is False:
@@ -118,7 +120,7 @@ def worst(findings: Iterable[Finding]) -> Finding:
 
 def _weight(finding: Finding) -> tuple[int, int]:
     rung = finding.observation.rung if finding.observation else Rung.INCONCLUSIVE
-    rank = _OUTSIDE_RANK if finding.expectation.purpose is Purpose.OUTSIDE_CLOSED else _CARE_RANK
+    rank = _OUTSIDE_RANK if finding.expectation.purpose.forbids else _CARE_RANK
     return _OUTCOME_RANK[finding.outcome], rank[rung]
 
 

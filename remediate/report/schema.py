@@ -11,7 +11,7 @@ from typing import Any, Literal
 from remediate.model.base import Value
 from remediate.model.change import Plan, State
 from remediate.model.observation import CanaryReport, Rung
-from remediate.model.site import Role, ServiceKind
+from remediate.model.site import IPAddress, Role, ServiceKind
 from remediate.model.verdict import Grade, Outcome, Purpose, Verdict
 
 SCHEMA_VERSION = 1
@@ -114,6 +114,41 @@ class Passage(Value):
     state: State
 
 
+class HookStory(Value):
+    """A step of people's own. ``failed``: why; "" where it did not, or has not ended."""
+
+    name: str
+    run: str
+    when: Literal["before", "after"]
+    hosts: tuple[str, ...]
+    began_at: datetime | None
+    ended_at: datetime | None
+    failed: str
+
+
+class CutOff(Value):
+    """Somebody connected whom the push would cut off. ``listed``: the peers of ``access`` that it is."""
+
+    pacs: str
+    device: str
+    address: IPAddress
+    ports: tuple[int, ...]
+    sessions: int
+    listed: tuple[str, ...]
+    accepted: bool
+
+
+class Connected(Value):
+    """Who was connected right before the push. ``told``: device → how; ``connections``: of all of them."""
+
+    at: datetime
+    told: dict[str, str]
+    cannot_tell: dict[str, str]
+    connections: int
+    addresses: int
+    cut: tuple[CutOff, ...]
+
+
 class WaveStory(Value):
     number: int
     play: str
@@ -130,13 +165,16 @@ class WaveStory(Value):
     restored: bool | None
     differences: tuple[str, ...]
     at_boot: dict[str, str]
+    connected: Connected | None
+    hooks: tuple[HookStory, ...]
 
 
 class DeviceStory(Value):
     """What one wave meant for one device.
 
     ``refused``: the device refused the push; ``found``: what it said of the push after a crash. ``down_expected``,
-    ``down``: seconds for which the push was to keep its services from answering, and did.
+    ``down``: seconds for which the push was to keep its services from answering, and did; ``down_back``: for which
+    taking it back did.
     """
 
     wave: int
@@ -153,6 +191,7 @@ class DeviceStory(Value):
     found: str | None
     down_expected: float
     down: float | None
+    down_back: float | None
     base: str
     candidate: str
     inverse: str
@@ -177,7 +216,10 @@ class Interval(Value):
 
 
 class Evidence(Value):
-    """How near the evidence for one expectation is to whom it stands for, and what it said first and last."""
+    """How near the evidence for one expectation is to whom it stands for, and what it said first and last.
+
+    ``accepted``: by name, of a peer that is simulated only; its ``vantage`` and ``endpoint`` are empty.
+    """
 
     pacs: str
     purpose: Purpose
@@ -188,6 +230,7 @@ class Evidence(Value):
     grade: Grade
     first: Outcome | None
     last: Outcome | None
+    accepted: bool = False
 
 
 class Journalled(Value):

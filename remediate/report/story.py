@@ -9,7 +9,7 @@ from typing import NamedTuple
 from remediate import errors
 from remediate.model.change import State
 from remediate.model.verdict import Outcome, Purpose
-from remediate.report.schema import DeviceStory, Document, Interval, Round, Seen, WaveStory
+from remediate.report.schema import Connected, DeviceStory, Document, HookStory, Interval, Round, Seen, WaveStory
 
 _EXIT = {
     errors.EXIT_OK: "as expected",
@@ -47,7 +47,10 @@ def headline(made: Document) -> str:
         case State.CONFIRMED if made.change.takes_back:
             return f"{of} took back change {made.change.takes_back}, which opens {pacs} again"
         case State.CONFIRMED:
-            closed = _and(dict.fromkeys(p for w in made.waves if w.state is State.CONFIRMED for p in w.pacs))
+            waves = [wave for wave in made.waves if wave.state is State.CONFIRMED]
+            closed = _and(dict.fromkeys(p for w in waves for p in w.pacs))
+            if any(seen.rung is not None and seen.rung.reachable for w in waves for seen in _outside_at_last(w)):
+                return f"{of} restricted {closed}, which stays reachable, proved it, and was confirmed"
             return f"{of} closed {closed} to the outside, proved it, and was confirmed"
         case State.ROLLED_BACK:
             return f"{of} on {pacs} was taken back: {reason}"
@@ -102,13 +105,44 @@ def wave(made: Document, one: WaveStory) -> list[Line]:
     """What happened in it, in the order of time."""
     mine = [device for device in made.devices if device.wave == one.number]
     lines = [_look(look, one) for look in one.rounds]
+    lines += [_connected(one.connected)] if one.connected else []
     lines += [_push(device, one) for device in mine if device.pushing_at]
+    lines += [_hook(hook) for hook in one.hooks]
     lines += [
         Line(operator.at, f"After an interruption resumed by {operator.name} on {operator.host}.", _found(mine))
         for operator in made.change.operators
         if operator.did == "resumed" and one.begun_at and operator.at > one.begun_at and _spans(one, operator.at)
     ]
     return sorted([*lines, *_ends(one, mine)], key=lambda line: line.at)
+
+
+def _connected(live: Connected) -> Line:
+    """Counts, and whom it would cut off by name; everybody is in the step itself."""
+    said = "Nobody could tell who was connected."
+    if live.told:
+        by = _and(f"{how} of {device}" for device, how in live.told.items())
+        many = f"{live.addresses} addresses were connected, {live.connections} connections in all"
+        was = many if live.connections else "Nobody was connected"
+        said = f"{was}, by {by}; {len(live.cut) or 'nobody'} would be cut off."
+    more = []
+    for one in live.cut:
+        how = f"listed as {_and(one.listed)}" if one.listed else "accepted by name" if one.accepted else "NOT LISTED"
+        ports = ", ".join(map(str, one.ports))
+        more.append(f"{one.address}, {one.sessions} to port {ports} of {one.pacs}, cut off by {one.device}: {how}")
+    more += [f"{device} cannot tell: {why}" for device, why in live.cannot_tell.items()]
+    return Line(live.at, said, tuple(more))
+
+
+def _hook(hook: HookStory) -> Line:
+    at = hook.ended_at or hook.began_at
+    assert at is not None  # or it would not be in the record
+    where = "before the push" if hook.when == "before" else "after the confirmation"
+    text = f"Own step {hook.name!r} ({hook.run}) ran {where} on {_and(hook.hosts)}."
+    if hook.began_at is None:
+        text = f"Own step {hook.name!r} ({hook.run}) was to run {where}."
+    elif hook.ended_at is None:
+        text = f"Own step {hook.name!r} ({hook.run}) began {where} on {_and(hook.hosts)}."
+    return Line(at, text, (f"FAILED: {hook.failed}",) if hook.failed else ())
 
 
 def _spans(one: WaveStory, at: datetime) -> bool:
@@ -189,12 +223,19 @@ def _ends(one: WaveStory, devices: Sequence[DeviceStory]) -> Iterator[Line]:
                 yield Line(passage.at, f"Held open{armed}, not confirmed: something was not known.")
             case "rolling back":
                 yield Line(passage.at, f"Began to take it back{armed}.", _why(one))
-            case "rolled back" if one.restored:
-                yield Line(passage.at, "Taken back: the rules read back and every vantage's view are as before.")
             case "rolled back":
-                yield Line(passage.at, "Taken back, but NOT everything is as before.", one.differences)
+                said = "Taken back: the rules read back and every vantage's view are as before."
+                if not one.restored:
+                    said = "Taken back, but NOT everything is as before."
+                yield Line(passage.at, said, (*one.differences, *_down_back(devices)))
             case "needs hands":
                 yield Line(passage.at, "NEEDS HANDS: neither confirmed nor taken back.", _why(one))
+
+
+def _down_back(devices: Iterable[DeviceStory]) -> Iterator[str]:
+    for one in devices:
+        if one.down_back is not None:
+            yield f"{one.device}: its services did not answer for {seconds(one.down_back)} while it was taken back"
 
 
 def _why(one: WaveStory) -> tuple[str, ...]:
@@ -215,6 +256,11 @@ def interval(one: Interval) -> str:
     if one.not_after:
         return text + f"; seen closed by {utc(one.not_after)}"
     return text + "; this change did not see it closed for good"
+
+
+def _outside_at_last(wave: WaveStory) -> Iterator[Seen]:
+    for look in wave.rounds[-1:]:
+        yield from (seen for seen in look.seen if seen.purpose is Purpose.OUTSIDE_CLOSED)
 
 
 def exposed_before(made: Document) -> list[Seen]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from remediate.model.base import span
-from remediate.model.change import Entry, OpenSessions, Plan, State
+from remediate.model.change import Entry, OpenSessions, Plan, State, Wave
 from remediate.model.outcome import Outcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
@@ -188,8 +188,10 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
     for wave in made.waves:
         parts.append(Text(f"wave {wave.number}: {wave.play}: {', '.join(wave.pacs)}", style="bold"))
         closed = sum(e.purpose is Purpose.OUTSIDE_CLOSED for e in wave.expectations)
-        care = len(wave.expectations) - closed
-        parts.append(Text(f"  expects {closed} doors closed outside and {care} services of peers kept"))
+        refused = sum(e.purpose is Purpose.STRANGERS_REFUSED for e in wave.expectations)
+        care = len(wave.expectations) - closed - refused
+        without = f", {refused} refused inside without certificate or password" if refused else ""
+        parts.append(Text(f"  expects {closed} doors closed outside{without} and {care} services of peers kept"))
         parts.append(
             Text(f"  looks from {', '.join(wave.vantages)}; revert timer {wave.revert_in.total_seconds():g} s")
         )
@@ -219,9 +221,12 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         parts += [
             Text(f"  {d}: {', '.join(names)} in place already", style="green") for d, names in wave.in_place.items()
         ]
+        for when, hooks in (("before its push", wave.before), ("once it is confirmed", wave.after)):
+            parts += [Text(f"  runs {hook.run} ({hook.name}) on its {hook.run_on}, {when}") for hook in hooks]
         parts += [Text(f"  not given by {name}: {text}", style="dim") for name, text in wave.leaves_open.items()]
         for pacs, lines in wave.not_asked.items():
             parts += [Text(f"  {pacs}: not asked: {line}", style="dim") for line in lines]
+        parts += _simulated(wave)
     parts += [Text(f"warning: {warning}", style="bold yellow") for warning in made.warnings]
     if made.emergency:
         parts.append(Text(f"EMERGENCY, without approval: {made.emergency}", style="bold red"))
@@ -229,6 +234,19 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
     changes = sum(len(wave.candidates) for wave in made.waves)
     parts.append(Text(f"plan {made.digest[:12]}: {changes} device changes in {len(made.waves)} waves", style="bold"))
     return Group(*parts)
+
+
+def _simulated(wave: Wave) -> Iterator[Text]:
+    """Whom nobody will see served, where that matters: something is pushed that denies."""
+    if not wave.candidates or wave.observes or wave.reopens:
+        return
+    for pacs, names in wave.simulated.items():
+        if accepted := [name for name in names if name in wave.accept_simulated]:
+            yield Text(f"  {pacs}: simulated only, accepted by name: {', '.join(accepted)}")
+        if others := [name for name in names if name not in wave.accept_simulated]:
+            how = " ".join(f"--accept {name}" for name in others)
+            text = f"  {pacs}: SIMULATED ONLY, not accepted: {', '.join(others)}; it is not pushed without {how}"
+            yield Text(text, style="bold red")
 
 
 def _open_sessions(found: OpenSessions | None) -> Text:
@@ -270,6 +288,11 @@ def outcome(done: Outcome) -> RenderableType:
             for wave in done.waves
             for device, seconds in wave.down.items()
         ),
+        *(
+            Text(f"{device}: its services did not answer for {seconds:.1f} s while it was taken back")
+            for wave in done.waves
+            for device, seconds in wave.down_back.items()
+        ),
         *(Text(f"not given by {name}: {text}", style="dim") for name, text in open_still.items()),
         Text(
             f"{waits.total:.1f} s: {waits.deadlines:.1f} s for deadlines of silent ports, {waits.pacs:.1f} s for the "
@@ -302,7 +325,8 @@ def _ended(done: Outcome) -> str:
         return f"stopped before anything was pushed. {done.reason}"
     exposed = [j.pacs for wave in done.waves for j in wave.judgements if j.verdict is not Verdict.PROTECTED]
     if State.CONFIRMED in states:
-        return "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
+        said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
+        return f"{said}\nbut {done.reason}" if done.reason else said
     if exposed:
         return f"nothing was changed, and not protected: {', '.join(exposed)}"
     return "nothing to change: protected already"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from remediate.model.change import Section
-from remediate.model.rule import CallerIntent, Intent
+from remediate.model.rule import CallerIntent, Intent, TlsIntent, UnpublishIntent, WebLoginIntent
 from remediate.model.site import Door
 
 
@@ -17,6 +17,12 @@ def effect(section: Section, *, closing: bool) -> tuple[str, ...]:
         return (f"{section.name} is again as it was: {_entries(section.rules)}",)
     if isinstance(section.intent, CallerIntent):
         return tuple(_callers(section.intent))
+    if isinstance(section.intent, TlsIntent):
+        return tuple(_inside_tls(section.intent))
+    if isinstance(section.intent, WebLoginIntent):
+        return ("asked for user and password: everybody who opens its web pages, REST interface or DICOMweb",)
+    if isinstance(section.intent, UnpublishIntent):
+        return tuple(_published(section.intent))
     return tuple(_packets(section.intent))
 
 
@@ -37,6 +43,13 @@ def _packets(intent: Intent) -> Iterable[str]:
     yield "untouched: every other packet"
 
 
+def _published(intent: UnpublishIntent) -> Iterable[str]:
+    for door in intent.doors:
+        where = f"TCP to {door.address} {_ports(door.seen)}, coming in by {', '.join(intent.interfaces)}"
+        yield f"no longer translated: {where}: left to {intent.device} itself, in sessions that are open too"
+    yield "untouched: every other forward, and whoever comes to the archive's own address"
+
+
 def _served(intent: Intent, door: Door, interfaces: tuple[str, ...]) -> Iterable[str]:
     for permit in intent.permits:
         ports = door.of(permit.ports)
@@ -50,6 +63,13 @@ def _callers(intent: CallerIntent) -> Iterable[str]:
     for caller in intent.callers:
         yield f"accepted: {caller.ae_title} at {caller.address} ({caller.peer}): {', '.join(caller.roles)}"
     yield f"rejected: associations by anybody else, or to another title than {intent.ae_title}"
+
+
+def _inside_tls(intent: TlsIntent) -> Iterable[str]:
+    yield f"accepted inside TLS: whoever shows a certificate that {intent.trusted} vouches for"
+    if intent.peers:
+        yield f"so must {', '.join(f'{one.peer} ({_source(one.source)})' for one in intent.peers)}"
+    yield "refused: DICOM in clear, and TLS without such a certificate"
 
 
 def _source(source: object) -> str:

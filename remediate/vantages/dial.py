@@ -106,7 +106,7 @@ class Dialer:
             raise DialFailed(Rung.INCONCLUSIVE, f"vantage {vantage}: {error.what}") from error
 
     def securing(self, vantage: str, address: IPAddress) -> Secure:
-        """TLS over a connection to that address, which raises TlsFailed."""
+        """TLS over a connection to that address, which raises TlsFailed. ``vantage``: "" for no certificate."""
         from remediate.vantages import tls  # takes a tenth of a second and more: before the deadline runs
 
         if vantage not in self._contexts:
@@ -134,7 +134,8 @@ class Line:
 
     def connect(self, *, tls: bool = False) -> Connection:
         asked = self._question
-        return Connection(self._open, self._dialer.securing(asked.vantage, asked.address) if tls else None)
+        shown_by = "" if asked.anonymous else asked.vantage
+        return Connection(self._open, self._dialer.securing(shown_by, asked.address) if tls else None)
 
     async def _open(self) -> PeerStream:
         asked, loop = self._question, asyncio.get_running_loop()

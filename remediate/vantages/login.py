@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
 import asyncssh
 
-from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError, VantageError
+from remediate.errors import AnotherUnit, AuthenticationFailed, DeviceUnreachable, HostKeyError, VantageError
+from remediate.model.change import Unit
 from remediate.model.site import Login, Vantage
 from remediate.vantages.ssh import LOGIN_WAIT, TRUST, connect, reason
 
 
-def try_login(vantage: Vantage, device: str, login: Login) -> None:
+def try_login(vantage: Vantage, device: str, login: Login, unit: Unit | None = None) -> None:
     """In a thread of the caller's, which has no loop. The vantage is logged in to afresh, too.
 
-    Raises VantageError where the vantage itself cannot be used, otherwise the DeviceError family.
+    ``unit``: whose host key it must be, where more than one are known. Raises VantageError where the vantage itself
+    cannot be used, otherwise the DeviceError family.
     """
-    asyncio.run(_try_login(vantage, device, login))
+    asyncio.run(_try_login(vantage, device, login, unit))
 
 
-async def _try_login(vantage: Vantage, device: str, login: Login) -> None:
+async def _try_login(vantage: Vantage, device: str, login: Login, unit: Unit | None) -> None:
     where = f"{device} from {vantage.name}"
     try:
         # The vantage is not trusted with the device's identity: the key is compared with the one that is known here.
@@ -39,11 +43,17 @@ async def _try_login(vantage: Vantage, device: str, login: Login) -> None:
                 client_keys=() if own else [login.key] if login.key else None,
                 agent_path=() if own else None,
                 config=None,
-                known_hosts=known_hosts,
+                known_hosts=known_hosts if unit is None else partial(_only, known_hosts, unit),
             )
         connection.close()
         await connection.wait_closed()
     except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed) as error:
+        if unit is not None:
+            raise AnotherUnit(
+                f"another host key than that of {unit.words} answers there",
+                where=where,
+                next="see which unit of the pair that place gets to, or who is in between",
+            ) from error
         raise HostKeyError(
             f"another host key than the one that is known ({login.known_hosts}) answers there", where=where, next=TRUST
         ) from error
@@ -61,6 +71,11 @@ async def _try_login(vantage: Vantage, device: str, login: Login) -> None:
         raise DeviceUnreachable(f"no login: {reason(error)}", where=where, next=_LET_IN) from error
     finally:
         place.abort()
+
+
+def _only(known: asyncssh.SSHKnownHosts, unit: Unit, host: str, addr: str, port: int | None) -> tuple[Any, ...]:
+    keys, _, *others = known.match(host, addr, port)
+    return ([key for key in keys if key.get_fingerprint() == unit.key], [], *others)
 
 
 _LET_IN = "see that the device can be managed from there, or take that place out of its `management`"

@@ -12,10 +12,17 @@ import asyncssh
 import pytest
 import yaml
 
-from remediate import inventory
+from remediate import inventory, platforms
 from remediate.change import change, looking
-from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError, InventoryError, VantageError
-from remediate.model.change import State
+from remediate.errors import (
+    AnotherUnit,
+    AuthenticationFailed,
+    DeviceUnreachable,
+    HostKeyError,
+    InventoryError,
+    VantageError,
+)
+from remediate.model.change import State, Unit
 from remediate.model.outcome import Outcome
 from remediate.record import Record
 from remediate.vantages import login
@@ -129,6 +136,10 @@ def test_every_way_in_which_it_fails(site: Fleet, tmp_path: Path) -> None:
     found = inventory.load(site.inventory).site
     office, mine = found.vantages["office"], found.logins["edge-a"]
     login.try_login(office, "edge-a", mine)
+    unit = platforms.platform("cisco_ios").try_login(found.devices["edge-a"], mine)
+    login.try_login(office, "edge-a", mine, unit)
+    with pytest.raises(AnotherUnit, match="another host key than that of a unit"):
+        login.try_login(office, "edge-a", mine, Unit(key="SHA256:of-the-other-unit"))
     stranger = tmp_path / "stranger"
     asyncssh.generate_private_key("ssh-ed25519").write_private_key(stranger)
     with pytest.raises(AuthenticationFailed, match="does not accept this login"):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from remediate.change import change, looking
+from remediate.errors import UsageError
 from remediate.record import Record
 from remediate.report.console import ConsoleWatch
 from tests.change.fleet import fleet
@@ -48,8 +51,12 @@ def test_a_failure_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             loaded.groups,
         )
         watch = ConsoleWatch(Console(file=written, width=200))
-        with Record.open(tmp_path / "r.db") as record, change.desk(loaded, record, watch) as desk:
-            assert change.run(plan, desk).exit_status == 3
+        with Record.open(tmp_path / "r.db") as record:
+            with change.desk(loaded, record, watch) as desk:
+                assert change.run(plan, desk).exit_status == 3
+            stranger: Any = SimpleNamespace(note=print)  # it lacks `device`, which would end a step in the middle
+            with pytest.raises(UsageError, match="inherit from it"), change.desk(loaded, record, stranger):
+                pass
     failed = [
         line for line in written.getvalue().splitlines() if line.startswith("edge-a: look at device failed after")
     ]

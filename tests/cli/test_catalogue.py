@@ -127,14 +127,22 @@ def unset(user: User) -> None:
     user.change("inventory/hosts.yaml", SECRET, "env:FW_PASSWORD")
 
 
+def no_vault(user: User) -> None:
+    user.patch.delenv("VAULT_ADDR", raising=False)
+    user.change("inventory/hosts.yaml", SECRET, "vault:kv/firewalls#password")
+
+
 CONFIG = "    config: {file: /etc/orthanc.json, restart: systemctl restart orthanc}\n"
 
 
-def titles(config: str, old: str = "", new: str = "", platform: str = "orthanc") -> Make:
-    """The playbook applies ae_title; the archive has a login, that platform and that ``config``."""
+TLS = CONFIG.replace("}", ", tls: {certificate: /etc/own.crt, key: /etc/own.key, trusted: /etc/peers.crt}}")
+
+
+def titles(config: str, old: str = "", new: str = "", platform: str = "orthanc", control: str = "ae_title") -> Make:
+    """The playbook applies that control; the archive has a login, that platform and that ``config``."""
 
     def make(user: User) -> None:
-        book("apply: acl", "apply: ae_title")(user)
+        book("apply: acl", f"apply: {control}")(user)
         login = f"  hostname: 127.0.0.1\n  port: 9\n  username: root\n  password: {SECRET}\n  platform: {platform}\n"
         hosts("pacs-north:\n", "pacs-north:\n" + login)(user)
         hosts("    protected_by: [fw-north]\n", "    protected_by: [fw-north]\n" + config)(user)
@@ -173,7 +181,7 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a wrong address", hosts("127.0.0.20", "127.0.0.256"), INVENTORY, "found '127.0.0.256'; allowed: an IPv4 or IPv6 address"),
     ("a wrong port", hosts("port: 104", "port: 70000"), INVENTORY, "services[0].port: found 70000; allowed: a port, 1 to 65535"),
     ("an AE title that is too long", hosts("ORTHANC", "ORTHANC_IS_TOO_LONG"), INVENTORY, "ae_title: found 'ORTHANC_IS_TOO_LONG'; allowed: 1 to 16 printable ASCII characters"),
-    ("an unknown platform", hosts("linux_nftables", "linux_nftable"), INVENTORY, "platform: found 'linux_nftable'; allowed: cisco_ios, dcmqrscp, linux_nftables, orthanc; did you mean linux_nftables?"),
+    ("an unknown platform", hosts("linux_nftables", "linux_nftable"), INVENTORY, "platform: found 'linux_nftable'; allowed: cisco_ios, conquest, dcm4chee_arc, dcmqrscp, linux_nftables, orthanc; did you mean linux_nftables?"),
     ("an unknown device", hosts("[fw-north]", "[fw-nroth]"), INVENTORY, "protected_by[0]: no device is called fw-nroth; there are: fw-north; did you mean fw-north?"),
     ("an unknown peer", hosts("peer: ct-1", "peer: ct-2"), INVENTORY, "data.peer: no peer of any PACS is called ct-2; there are: ct-1; did you mean ct-1?"),
     ("a client certificate that is missing", hosts("peer: ct-1", "peer: ct-1, client_certificate: {certificate: ct-1.pem}"), INVENTORY, "data.client_certificate: the file '…inventory/ct-1.pem' cannot be read: No such file or directory"),
@@ -183,9 +191,12 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("two archives at one address", lambda user: user.write("inventory/hosts.yaml", HOSTS + HOSTS.partition("fw-north:\n")[0].replace("pacs-north", "pacs-2")), INVENTORY, "pacs-2: …outside: pacs-north is at 127.0.0.20 port 104 already"),
     ("a misspelt file name", write("inventory/group.yaml", "north: {}\n"), INVENTORY, "group.yaml: is not read; did you mean groups.yaml?"),
     ("a password in the wrong place", hosts("probe@127", f"probe:{SECRET}@127"), INVENTORY, "via.ssh: found 'probe:***@127.0.0.1:9'; allowed: …a password never stands here"),
-    ("a password that is no text", hosts(SECRET, f"[{SECRET}]"), INVENTORY, "password: found ***; allowed: a password in quotes, env:NAME or file:PATH"),
+    ("a password that is no text", hosts(SECRET, f"[{SECRET}]"), INVENTORY, "password: found ***; allowed: a password in quotes, env:NAME, file:PATH, keyring:SERVICE/USER or vault:MOUNT/PATH#FIELD"),
     ("a password that is not set", unset, INVENTORY, "password: the environment variable FW_PASSWORD is not set, or empty"),
     ("a password file that is missing", hosts(SECRET, "file:secret"), INVENTORY, "password: the file 'secret' cannot be read: No such file or directory"),
+    ("a reference to a Vault that nobody has named", no_vault, INVENTORY, "password: the environment variable VAULT_ADDR is not set; it says where the Vault is"),
+    ("half a reference to a keyring", hosts(SECRET, "keyring:remediate"), INVENTORY, "password: keyring: is not followed by SERVICE/USER"),
+    ("half a reference to a Vault", hosts(SECRET, "vault:kv#password"), INVENTORY, "password: vault: is not followed by MOUNT/PATH#FIELD"),
     ("several at once", two_mistakes, INVENTORY, "the inventory has 2 problems\n  - hosts.yaml:4: …\n  - hosts.yaml:6: …\n  next: "),
     ("nowhere to look from", no_vantages, "verify -i inventory", "error: there is no vantage to look from\n  next: add one to the inventory"),
     # -- the playbook
@@ -195,10 +206,12 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a playbook's syntax", book("[internet, clinic]", "[internet, clinic"), PLAN, "error: book.yaml: the playbook has one problem\n  - book.yaml:…: is not YAML: …\n  next: mend that; nothing was asked or changed"),
     ("a playbook's key twice", book("  hosts: pacs", "  hosts: pacs\n  hosts: all"), PLAN, "book.yaml:3: play 1: the key hosts stands twice, first on line 2"),
     ("an inventory as playbook", nothing, "plan inventory/hosts.yaml -i inventory", "hosts.yaml:1: found a mapping; allowed: a list of plays"),
-    ("an unknown control", book("apply: acl", "apply: alc"), RUN, "task 1: apply: no control is called alc; there are: acl, ae_title, vpn_only; did you mean acl?"),
+    ("an unknown control", book("apply: acl", "apply: alc"), RUN, "task 1: apply: no control is called alc; there are: acl, ae_title, …unpublish, vpn_only…; did you mean acl?"),
     ("an unknown vantage", book("clinic]", "clinik]"), RUN, "task 2: verify.from[1]: no vantage is called clinik; there are: clinic, internet; did you mean clinic?"),
     ("an unknown vantage in verify", book("clinic]", "clinik]"), "verify book.yaml -i inventory", "no vantage is called clinik"),
-    ("apply and verify in one task", book("apply: acl", "apply: acl\n      verify: {from: [clinic]}"), PLAN, "task 1: found both; allowed: exactly one of apply and verify"),
+    ("a step while the timer runs", book("    - name: Look\n", "    - {name: Tell, run: 'tell:it'}\n    - name: Look\n"), PLAN, "task 2: run before the verify on line 8, after an apply: a revert timer runs there; allowed: before the first apply, and at the end"),
+    ("a step that is not there", book("  tasks:\n", "  tasks:\n    - {name: Tell, run: 'no_such_module:it'}\n"), PLAN, "error: task 'Tell': there is no module no_such_module\n  next: put no_such_module.py beside the playbook"),
+    ("apply and verify in one task", book("apply: acl", "apply: acl\n      verify: {from: [clinic]}"), PLAN, "task 1: found apply and verify; allowed: exactly one of apply, run and verify"),
     ("a revert_in that is no time", book("5m", "soon"), PLAN, "vars.revert_in: found 'soon'; allowed: seconds, or a text such as"),
     ("a misspelt revert_in", book("revert_in", "revertin"), PLAN, "vars.revertin: unknown variable; did you mean revert_in?"),
     ("a percentage as text", book("  vars", "  max_fail_percentage: 10%\n  vars"), PLAN, "max_fail_percentage: found '10%'; allowed: a number from 0 to 100, without %"),
@@ -207,9 +220,17 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("AE titles on Horos", titles("", platform="horos"), PLAN, "error: pacs-north: horos cannot filter by AE title: its check of the calling AE title is commented out in its source\n  next: close it with acl or vpn_only, and leave it out of this play"),
     ("AE titles for a network", titles(CONFIG, "address: 127.0.0.10,", "network: 127.0.0.0/28,"), PLAN, "error: pacs-north, peer ct-1: the network 127.0.0.0/28 cannot be said in an AE-title filter: it takes single addresses\n  next: list its stations as peers of their own, or leave this control out"),
     ("AE titles, one of them not known", titles(CONFIG, " ae_title: CLINICMOD,", " via: vpn,"), PLAN, "error: pacs-north, peer ct-1: its AE title is not known\n  next: give it an ae_title in the inventory"),
-    ("a config on a platform that has none", titles(CONFIG, platform="horos"), PLAN, "data.config: the platform horos cannot be configured; allowed: cisco_ios, dcmqrscp, linux_nftables, orthanc, or no config"),
+    ("a config on a platform that has none", titles(CONFIG, platform="horos"), PLAN, "data.config: the platform horos cannot be configured; allowed: cisco_ios, conquest, dcm4chee_arc, dcmqrscp, linux_nftables, orthanc, or no config"),
     ("a config without a restart", titles("    config: {file: /etc/orthanc.json}\n"), PLAN, "data.config: restart is missing"),
     ("a config by a relative path", titles(CONFIG.replace("/etc", "etc")), PLAN, "data.config.file: found 'etc/orthanc.json'; allowed: an absolute path on that host"),
+    ("a restart of an archive that needs none", titles(CONFIG, platform="conquest"), PLAN, "data.config.restart: unknown key; allowed: file, tls"),
+    ("a directory that is no device's", titles("    config: {ldap: 'dc=example', reload: 'true'}\n", platform="dcm4chee_arc"), PLAN, "data.config.ldap: found 'dc=example'; allowed: the entry of the archive's device, dicomDeviceName=NAME,cn=Devices,..."),
+    ("TLS without its files", titles(CONFIG, control="tls_only"), PLAN, "error: pacs-north: tls_only needs its certificate, its private key, and whom it is to trust\n  next: name these files on its host: config: {tls: {certificate: …, key: …, trusted: …}}"),
+    ("a file of TLS by a relative path", titles(TLS.replace("/etc/own.key", "own.key")), PLAN, "data.config.tls.key: found 'own.key'; allowed: an absolute path on that host"),
+    ("TLS that trusts nobody", titles(TLS.replace(", trusted: /etc/peers.crt", "")), PLAN, "data.config.tls: trusted is missing"),
+    ("TLS, and peers that do not speak it", titles(TLS, control="tls_only"), PLAN, "error: pacs-north: these peers would be cut off, since nothing says that they speak TLS: …\n  next: give each that has a certificate `tls: true` in access.peers; or use acl or vpn_only"),
+    ("TLS of a peer that is neither true nor false", hosts("roles: [store", "tls: soon, roles: [store"), PLAN, "peers[0].tls: found 'soon'; allowed: true, where it speaks DICOM inside TLS with a certificate of its own, or false"),
+    ("a web login on an archive that has none", titles(CONFIG, platform="dcmqrscp", control="web_auth"), PLAN, "error: pacs-north: web_auth cannot be carried out on dcmqrscp\n  next: correct its platform in the inventory, or apply another control"),
     ("a restart of two lines", titles(CONFIG.replace("systemctl restart orthanc", '"a\\nb"')), PLAN, "data.config.restart: has a line break or another control character; allowed: a string"),
     ("hosts that are nobody", book("hosts: pacs", "hosts: pacs-nroth"), PLAN, "error: hosts: no host or group is called pacs-nroth; did you mean pacs-north?\n  next: remediate inventory show"),
     ("hosts that fit nobody", book("hosts: pacs", "hosts: south-*"), PLAN, "error: hosts: south-* fits no host and no group\n  next: "),
@@ -240,8 +261,8 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("a plan that was approved otherwise", approved_otherwise, "run plan.json -i inventory", f"error: the approval is for another plan\n  approved: {'0' * 64}\n  this one: …\n  next: the plan was changed after it was approved: see by whom, and have this one approved"),
     ("an approval that is none", lambda user: to_be_approved(user, x=1), "run plan.json -i inventory", "error: plan.json.approval: this is not an approval\n  next: remediate approve PLAN --key KEY, by somebody else than you"),
     ("an approved plan to which something is added", to_be_approved, "run plan.json -i inventory --accept 127.0.0.66", "error: plan.json: what was approved is run as it was approved: --accept cannot change it\n  next: give it to `remediate plan`, and have that approved"),
-    ("accepted by no address", nothing, f"{RUN} --accept ct-1", "error: --accept: 'ct-1' does not appear to be an IPv4 or IPv6 address\n  next: give the address of a peer that may be cut off"),
-    ("an address to accept in a play that is none", book("tasks:", "accept: [127.0.0.66, ct-1]\n  tasks:"), RUN, "book.yaml:4: play 1: accept[1]: found 'ct-1'; allowed: …"),
+    ("accepted by no address", nothing, f"{RUN} --accept 127.0.0.999", "error: --accept: '127.0.0.999' does not appear to be an IPv4 or IPv6 address\n  next: give the address of a peer that may be cut off, or a peer's name"),
+    ("an address to accept in a play that is none", book("tasks:", "accept: [127.0.0.66, 127.0.0.999]\n  tasks:"), RUN, "book.yaml:4: play 1: accept[1]: found '127.0.0.999'; allowed: …"),
     ("peers of an archive that is not there", nothing, "peers pacs-nort -i inventory", "error: no archive is called 'pacs-nort'\n  next: there are: pacs-north"),
     ("a look-back that is not there", nothing, "peers pacs-north -i inventory --from none.csv", "error: --from none.csv: it cannot be read: No such file or directory\n  next: give a file of records"),
     ("a look-back that is something else", kept_otherwise, "peers pacs-north -i inventory --from kept.txt", "error: --from kept.txt: it is not known what this is\n  next: give flow records (CSV with a header, …"),

@@ -14,20 +14,37 @@ from remediate.cli import main
 from remediate.controls import CONTROLS
 from remediate.errors import InventoryError
 from remediate.inventory import load, starter
-from remediate.model.rule import CallerIntent, Intent
+from remediate.model.rule import CallerIntent, Intent, TlsIntent, UnpublishIntent, WebLoginIntent
 from remediate.platforms import PLATFORMS, platform
 
+#: What is made of each intent.
+MADE_OF = {
+    Intent: ("acl", "vpn_only"),
+    UnpublishIntent: ("unpublish",),
+    CallerIntent: ("ae_title",),
+    TlsIntent: ("tls_only",),
+    WebLoginIntent: ("web_auth",),
+}
 FILES = {
     ".gitignore",
     "inventory/hosts.yaml",
     "inventory/groups.yaml",
     "inventory/defaults.yaml",
     "playbooks/close_dicom_exposure.yaml",
+    "playbooks/lockdown.yaml",
+    "playbooks/post_incident_verify.yaml",
     "playbooks/restrict_ae_titles.yaml",
+    "playbooks/tls_only.yaml",
+    "playbooks/unpublish.yaml",
     "playbooks/vpn_only.yaml",
-    *(f"templates/{name}/acl.j2" for name in PLATFORMS if platform(name).intents is Intent),
-    *(f"templates/{name}/vpn_only.j2" for name in PLATFORMS if platform(name).intents is Intent),
-    *(f"templates/{name}/ae_title.j2" for name in PLATFORMS if platform(name).intents is CallerIntent),
+    "playbooks/web_auth.yaml",
+    *(
+        f"templates/{name}/{control}.j2"
+        for name in PLATFORMS
+        for kind, controls in MADE_OF.items()
+        if kind in platform(name).intents
+        for control in controls
+    ),
 }
 #: By what the message asks for, an answer.
 ANSWERS = {

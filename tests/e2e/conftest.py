@@ -24,6 +24,26 @@ from remediate.model.change import Entry
 from remediate.record import Record
 
 REMEDIATE = Path(sys.executable).with_name("remediate")
+#: What a change's journal has, but for its end.
+ENTRIES = (
+    "planned",
+    "preflight",
+    "live peers",
+    "baseline",
+    "arming",
+    "pushing",
+    "pushed",
+    "all pushed",
+    "looked",
+    "verified",
+    "confirming",
+    "device confirmed",
+)
+
+
+def killed_at(*few: str) -> tuple[str, ...]:
+    """The entries at which a change is killed: each one for REMEDIATE_FAULTS=all, otherwise a telling few."""
+    return ENTRIES if os.environ.get("REMEDIATE_FAULTS") == "all" else few
 
 
 @dataclass

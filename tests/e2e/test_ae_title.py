@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -14,7 +13,7 @@ import yaml
 from remediate.lab import studies
 from remediate.lab.real import LabSite
 from remediate.lab.real.files import ETC
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, killed_at
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
@@ -130,15 +129,8 @@ def test_behind_a_firewall_that_is_closed_it_is_applied_all_the_same(user: User,
     assert not echo(site, "clinic", "ANYBODY") and echo(site, "clinic", site.layout.clinic_ae_title)
 
 
-#: The entries on both sides of each thing that is done on the host.
-TOUCHED = ("pushing", "pushed", "verified", "confirming", "device confirmed")
-OTHERS = ("planned", "preflight", "live peers", "baseline", "arming", "all pushed", "looked")
-
-
-ENTRIES = (*TOUCHED, *OTHERS) if os.environ.get("REMEDIATE_FAULTS") == "all" else TOUCHED
-
-
-@pytest.mark.parametrize("at", ENTRIES)
+# Between the things that are done on the host.
+@pytest.mark.parametrize("at", killed_at("pushing", "verified", "device confirmed"))
 def test_killed_at_an_entry_and_resumed(user: User, file_by_hand: str, play: Path, at: str) -> None:
     process = user.start("run", str(play), *user.inventory(), "--format", "json")
     user.until(at, process)

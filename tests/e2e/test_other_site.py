@@ -98,7 +98,8 @@ def inventory(site: real.LabSite, folder: Path) -> Path:
     (written / "groups.yaml").write_text("basel: {}\nbasel_pacs: {groups: [pacs, basel]}\n")
     keys = {"key": str(site.key), "known_hosts": str(site.known_hosts)}
     (written / "defaults.yaml").write_text(yaml.safe_dump({"data": {"ssh": keys}}))
-    (folder / "close.yaml").write_text("- {name: close, hosts: basel, tasks: [{name: close it, apply: acl}]}\n")
+    play = "{name: close, hosts: basel, accept: [ward, partner], tasks: [{name: close it, apply: acl}]}"
+    (folder / "close.yaml").write_text(f"- {play}\n")
     return written
 
 

@@ -11,8 +11,9 @@ import pytest
 
 from remediate.lab import real
 from remediate.lab.real import hosts, vpn
+from remediate.model.verdict import Verdict
 from tests.conftest import needs_lab
-from tests.e2e.conftest import User
+from tests.e2e.conftest import User, killed_at, verify
 from tests.e2e.test_spine import has_guard, left_on_device, retrieve, ruleset, rungs, without_ours
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -45,15 +46,14 @@ def own_vpn_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.LabS
 @pytest.fixture
 def user(own_vpn_site: real.LabSite, tmp_path: Path) -> Iterator[VpnUser]:
     own_vpn_site.reset()
+    vpn.through(own_vpn_site, LAYOUT.openvpn_interface)
     made = VpnUser(own_vpn_site, tmp_path)
     yield made
     made.end()
 
 
-@pytest.mark.parametrize("tunnel", LAYOUT.tunnels)
-def test_the_whole_loop_through(tunnel: str, user: VpnUser) -> None:
+def test_the_whole_loop(user: VpnUser) -> None:
     site = user.site
-    vpn.through(site, tunnel)
     before = ruleset(site)
     exposed = user.verify()
     assert exposed.status == 1
@@ -74,7 +74,7 @@ def test_the_whole_loop_through(tunnel: str, user: VpnUser) -> None:
     assert not site.web_answers("remote")
     shut = user.verify()
     assert shut.status == 1 and rungs(shut.json, "remote") == {"filtered"}
-    vpn.through(site, tunnel)
+    vpn.through(site, LAYOUT.openvpn_interface)
 
     again = user.do(*user.run())
     assert again.status == 0
@@ -87,6 +87,19 @@ def test_the_whole_loop_through(tunnel: str, user: VpnUser) -> None:
     assert ruleset(site) == before
     assert left_on_device(site) == ""
     assert user.verify().status == 1
+
+
+def test_through_the_other_tunnel(user: VpnUser) -> None:
+    (tunnel,) = set(LAYOUT.tunnels) - {LAYOUT.openvpn_interface}
+    vpn.through(user.site, tunnel)
+    done = user.do(*user.run())
+    assert done.status == 0, done.err
+    after = user.verify()
+    assert after.status == 0, after.out
+    assert [rungs(after.json, name) for name in OUTSIDE] == [{"filtered"}] * 2
+    assert "query answered" in rungs(after.json, "remote")
+    vpn.without(user.site)
+    assert not user.site.web_answers("remote")
 
 
 def test_the_lab_says_how_its_tunnels_are_and_mends_them(user: VpnUser) -> None:
@@ -107,7 +120,6 @@ def test_a_stranger_in_the_vpn_is_shut_out_too(user: VpnUser) -> None:
     at_fw, _ = i.tunnel_ends(i.openvpn_interface)
     site.must("remote", ["ip", "address", "add", f"{stranger}/32", "dev", "lo"])
     site.must("fw", ["ip", "route", "add", stranger, "via", str(at_fw + 1), "dev", i.openvpn_interface])
-    vpn.through(site, i.openvpn_interface)
     try:
         ask = ["python3", "-c", _ASK, str(i.pacs), str(i.web_port), stranger]
         assert not site.exec("remote", ask).returncode, "before the change"
@@ -119,21 +131,24 @@ def test_a_stranger_in_the_vpn_is_shut_out_too(user: VpnUser) -> None:
         site.must("remote", ["ip", "address", "delete", f"{stranger}/32", "dev", "lo"])
 
 
-@pytest.mark.parametrize("at", ["pushing", "all pushed", "device confirmed"])
+@pytest.mark.parametrize("at", killed_at("all pushed", "device confirmed"))
 def test_killed_and_resumed(user: VpnUser, at: str) -> None:
+    before = ruleset(user.site)
     process = user.start(*user.run())
     user.until(at, process)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     resumed = user.do("resume", "--format", "json")
     kinds = user.kinds()
-    if at == "pushing" and resumed.status == 4:  # killed between the entry and the push itself
-        assert not has_guard(user.site)
+    assert kinds.count("pushing") <= 1, "nothing is pushed twice"
+    assert kinds[-1] == "ended"
+    if at in ("arming", "pushing") and resumed.status == 4:  # killed before the push itself
+        assert ruleset(user.site) == before
     else:
         assert resumed.status == 0, resumed.err
-        assert kinds.count("pushing") <= 1
-        assert user.verify().status == 0
-    assert kinds[-1] == "ended"
+        assert has_guard(user.site)
+        (judged,) = verify(user.site).judgements
+        assert judged.verdict is Verdict.PROTECTED
     assert left_on_device(user.site) == ""
 
 

@@ -142,7 +142,7 @@ IN_HOSTS = [
     ("{ssh: probe@10.20.0.10}", "{socks: 'probe:Tr0ub4dor@10.20.0.10'}", "hosts.yaml:16: clinic: data.via.socks: found 'probe:***@10.20.0.10'; allowed: host, …; a password never stands here"),
     ("{ssh: probe@10.20.0.10}", "{socks: '@10.20.0.10'}", "hosts.yaml:16: clinic: data.via.socks: found '@10.20.0.10'; allowed: host, …"),
     ("{ssh: probe@10.20.0.10}", "{socks: probe@10.20.0.10}", "hosts.yaml:16: clinic: data.via.socks: probe has no password; write data.socks: {password: env:NAME}"),
-    ("{ssh: probe@10.20.0.10}", "{socks: probe@10.20.0.10}, socks: {password: Tr0ub4dor}", "hosts.yaml:16: clinic: data.socks.password: a password is not written here; allowed: env:NAME or file:PATH"),
+    ("{ssh: probe@10.20.0.10}", "{socks: probe@10.20.0.10}, socks: {password: Tr0ub4dor}", "hosts.yaml:16: clinic: data.socks.password: a password is not written here; allowed: env:NAME, file:PATH, keyring:SERVICE/USER or vault:MOUNT/PATH#FIELD"),
     ("{ssh: probe@10.20.0.10}", "{socks: probe@10.20.0.10}, socks: {password: env:RMD_NOT_SET}", "hosts.yaml:16: clinic: data.socks.password: the environment variable RMD_NOT_SET is not set, or empty"),
     ("{ssh: probe@10.20.0.10}", "{socks: probe@10.20.0.10}, socks: {passwort: env:X}", "hosts.yaml:16: clinic: data.socks.passwort: unknown key; allowed: password; did you mean password?"),
     ("port: 443}", "port: 443, behind: fw-nort}", "hosts.yaml:15: internet: data.canaries[0].behind: no device is called fw-nort; there are: fw-north; did you mean fw-north?"),
@@ -270,8 +270,14 @@ def test_a_mistake_that_many_inherit_is_said_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("password", "expected"),
     [
-        ("12345678", "password: found ***; allowed: a password in quotes, env:NAME or file:PATH; put it in quotes"),
-        ("[Tr0ub4dor]", "password: found ***; allowed: a password in quotes, env:NAME or file:PATH"),
+        (
+            "12345678",
+            "password: found ***; allowed: a password in quotes, env:NAME, file:PATH, keyring:SERVICE/USER or vault:MOUNT/PATH#FIELD; put it in quotes",
+        ),
+        (
+            "[Tr0ub4dor]",
+            "password: found ***; allowed: a password in quotes, env:NAME, file:PATH, keyring:SERVICE/USER or vault:MOUNT/PATH#FIELD",
+        ),
         ("{Tr0ub4dor: 1, Tr0ub4dor: 2}", "password: a key stands twice, first on line 1"),
         ("'Tr0ub4dor\x07'", "hosts.yaml:14: is not YAML: "),
         ("*Tr0ub4dor", "hosts.yaml:14: is not YAML: "),

@@ -18,7 +18,7 @@ from remediate.lab.real import LabSite, hosts
 from remediate.lab.real.files import ETC
 from remediate.model.change import Candidate, Token
 from remediate.model.site import Addressing, ConfigFile, Device, Login, Pacs
-from remediate.platforms import PlatformSpec
+from remediate.platforms import PlatformSpec, deadman
 from remediate.platforms.archive.driver import ArchiveFile
 from remediate.render import Renderer
 
@@ -121,7 +121,10 @@ def test_rolled_back_by_hand_to_the_byte(orthanc: Archive) -> None:
     orthanc.driver.load_merge_candidate(made)
     with pytest.raises(CommandRejected, match="was made before"):
         orthanc.driver.commit_config(token=TOKEN, revert_in=LONG, message="")
+    orthanc.site.must("pacs", ["tee", f"{deadman.STATE}/{TOKEN}/down"], input="99.000\n")
     orthanc.driver.rollback(TOKEN, made)
+    down = orthanc.driver.state_of(TOKEN).down
+    assert down is not None and 0 < down < 60, "of taking it back, not of the push"
     assert (orthanc.file(), orthanc.driver.running_config()) == (by_hand, before)
     assert orthanc.lets_in("clinic", "ANYBODY")
     with pytest.raises(DeviceError, match="is reverted, not confirmed"):
@@ -283,10 +286,12 @@ def test_what_a_host_lacks_is_said(orthanc: Archive) -> None:
     beside = f"{ETC}/more.json"
     orthanc.site.must("pacs", ["tee", beside], input='{ /* theirs */ "DicomModalities" : {}, "Plugins" : [] }')
     try:
-        (lack,) = orthanc.driver.preflight()
+        (lack,) = orthanc.driver.preflight(["ae_title"])
+        (other,) = orthanc.driver.preflight(["web_auth"])
     finally:
         orthanc.site.must("pacs", ["rm", beside])
     assert lack == f"DicomModalities stands in {beside}: move it into the file that config.file names"
+    assert other.startswith("no user is registered there"), "what another control sets is not in the way"
 
 
 # -- dcmqrscp -------------------------------------------------------------------------------------------

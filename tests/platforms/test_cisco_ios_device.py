@@ -344,6 +344,17 @@ def test_what_was_planned_no_longer_fits(start: Start) -> None:
         driver.load_merge_candidate(candidate)
 
 
+def test_an_edit_between_the_check_and_the_push_stops_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("remediate.platforms.cisco_ios.driver._FRESH", 60.0)  # what the check has read is no excuse
+    router = start()
+    driver = router.connect()
+    driver.load_merge_candidate(made(driver, edge_intent()))
+    configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
+    with pytest.raises(DriftError, match="since it was checked"):
+        driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
+    assert router.connect().pending() is None
+
+
 def test_interfaces_that_are_not_there(start: Start) -> None:
     device = EDGE.model_copy(update={"guard": Guard(interface=("GigabitEthernet0/9",))})
     assert [lack for lack in start().connect(device).preflight() if lack.startswith("no interface GigabitEthernet0/9")]

@@ -160,6 +160,15 @@ def test_a_host_key_must_be_known(access: tuple[Device, Login], tmp_path: Path) 
         SPEC.connect(device, login.model_copy(update={"known_hosts": str(empty)}))
 
 
+def test_a_unit_of_a_pair_is_told_by_more_than_its_key(fresh_site: LabSite, access: tuple[Device, Login]) -> None:
+    device, login = access
+    alone = SPEC.try_login(device, login)
+    assert alone.key.startswith("SHA256:") and (alone.name, alone.serial) == ("", "")
+    name, serial = fresh_site.must("fw", ["sh", "-c", "uname -n; cat /etc/machine-id"]).split()
+    unit = SPEC.try_login(device.model_copy(update={"ha": (name, "fw-south")}), login)
+    assert unit == alone.model_copy(update={"name": name, "serial": serial})
+
+
 def test_a_login_that_is_refused(access: tuple[Device, Login]) -> None:
     device, login = access
     wrong = login.model_copy(update={"key": None, "password": SecretStr("not-the-password")})

@@ -13,7 +13,8 @@ from remediate.errors import PlanError
 from remediate.model.change import Candidate
 from remediate.model.rule import Caller, CallerIntent
 from remediate.model.site import ConfigFile, Device, Guard, Role
-from remediate.platforms.orthanc import settings
+from remediate.platforms.archive.files import Files
+from remediate.platforms.orthanc import Orthanc, settings
 from remediate.platforms.orthanc.document import Document
 from remediate.platforms.orthanc.secrets import MASK, masked
 from remediate.render import Renderer
@@ -141,10 +142,17 @@ def test_who_else_is_let_in_is_said() -> None:
     assert "storage commitment" in said[2]
 
 
+def unfit(beside: dict[str, str], *controls: str, text: str = "{}", command: str = "Orthanc /etc/orthanc") -> str:
+    files = Files("/etc/orthanc/orthanc.json", text, {f"/etc/orthanc/{name}": one for name, one in beside.items()})
+    return "\n".join(Orthanc().unfit(files, command, controls))
+
+
 @pytest.mark.parametrize("key", ["DicomModalities", "DicomAlwaysAllowEcho", "DicomModalitiesInDatabase", "DicomAet"])
 def test_a_section_in_another_file_of_the_folder_is_told(key: str) -> None:
-    assert key in settings.elsewhere("/etc/orthanc/more.json", json.dumps({key: {}, "Plugins": []}))
-    assert not settings.elsewhere("/etc/orthanc/more.json", json.dumps({"Plugins": []}))
+    assert key in unfit({"more.json": json.dumps({key: {}, "Plugins": []})}, "ae_title")
+    assert not unfit({"more.json": json.dumps({"Plugins": []})}, "ae_title")
+    assert not unfit({"more.json": json.dumps({key: {}})}, "tls_only"), "of that control only"
+    assert "cannot be read" in unfit({"more.json": "{"}, "ae_title")
 
 
 SECRET = "s3cr3t-of-the-site"

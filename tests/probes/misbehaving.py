@@ -151,6 +151,9 @@ CASES = {
     "FIN at once": Case(fin_at_once, Rung.ABORTED, "connection closed after the A-ASSOCIATE-RQ", connections=2),
     "RST at once": Case(rst_at_once, Rung.ABORTED, "connection reset after the A-ASSOCIATE-RQ", connections=2),
     "A-ABORT": Case(answers(pdu(0x07, b"\0\0\2\0")), Rung.ABORTED, "A-ABORT after the A-ASSOCIATE-RQ"),
+    "AC, and A-RELEASE-RQ at once": Case(
+        answers(ac([(ECHO, 0), (FIND, 0)]) + pdu(0x05, bytes(4))), Rung.ABORTED, "A-RELEASE-RQ after the C-ECHO"
+    ),
     "truncated rejection": Case(truncated_rejection, Rung.ABORTED, "connection closed"),
     "rejection 9/9/99": Case(answers(pdu(0x03, b"\0\x09\x09\x63")), Rung.REJECTED, reject=(9, 9, 99)),
     "rejection 1/1/3": Case(answers(pdu(0x03, b"\0\1\1\3")), Rung.REJECTED, reject=(1, 1, 3)),

@@ -30,7 +30,12 @@ DEADLINE = 0.6
 
 
 def question(
-    port: int, kind: ServiceKind = ServiceKind.DICOM, *, called: str = "ARCHIVE", up_to: Rung | None = None
+    port: int,
+    kind: ServiceKind = ServiceKind.DICOM,
+    *,
+    called: str = "ARCHIVE",
+    up_to: Rung | None = None,
+    anonymous: bool = False,
 ) -> Question:
     return Question(
         pacs="pacs-1",
@@ -42,6 +47,7 @@ def question(
         calling_ae_title="RMDTEST" if kind.is_dicom else None,
         called_ae_title=called if kind.is_dicom else None,
         up_to=up_to,
+        anonymous=anonymous,
     )
 
 
@@ -63,11 +69,12 @@ async def look(
     *,
     up_to: Rung | None = None,
     certificate: ClientCertificate | None = None,
+    anonymous: bool = False,
 ) -> Observation:
     lookout = Lookout(site(port, kind, certificate), ["here"])
     assert await lookout.open() == {}
     try:
-        return await observe(lookout.dial, question(port, kind, up_to=up_to), deadline)
+        return await observe(lookout.dial, question(port, kind, up_to=up_to, anonymous=anonymous), deadline)
     finally:
         await lookout.aclose()
 

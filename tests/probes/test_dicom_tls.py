@@ -38,6 +38,7 @@ def ask(
     *,
     up_to: Rung | None = None,
     shown: ClientCertificate | None = None,
+    anonymous: bool = False,
     deadline: float = DEADLINE,
 ) -> tuple[Observation, int]:
     """And how many connections ran the script: inside TLS, where there is a context."""
@@ -51,7 +52,7 @@ def ask(
             await script(peer)
 
         async with ScriptedPeer(counted, tls=context) as scripted:
-            seen = await look(scripted.port, kind, deadline, up_to=up_to, certificate=shown)
+            seen = await look(scripted.port, kind, deadline, up_to=up_to, certificate=shown, anonymous=anonymous)
         return seen, ran
 
     return asyncio.run(main())
@@ -144,6 +145,8 @@ def test_a_client_certificate_is_wanted(
     seen, ran = ask(script, None, kind, shown=clinic.shown)
     assert (seen.rung, seen.reject, ran) == (Rung.REJECTED, (1, 1, 3), 2)
     assert seen.tls is not None and seen.tls.client_certificate
+    seen, ran = ask(script, None, kind, shown=clinic.shown, anonymous=True)
+    assert (seen.rung, ran) == (Rung.TLS_CERTIFICATE_WANTED, 2), "what it has is not shown"
 
 
 def test_a_server_that_gives_up_in_the_handshake_without_a_word(server: Made, clinic: Made) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from remediate import controls, inventory, platforms, playbook
 from remediate.change import change, looking, planning
-from remediate.model.change import Entry
+from remediate.lab.embedded.site import EmbeddedSite
+from remediate.model.change import Entry, Plan
 from remediate.record import Record
 from remediate.render import Renderer
 from remediate.report import export
@@ -40,53 +41,56 @@ class Told:
 
 @pytest.fixture(scope="session")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
-    """``confirmed``, ``unchanged``, ``undone`` (its rollback), ``resumed`` and ``crashed``; ``rolled back`` on a
+    """``confirmed``, ``unchanged``, ``undone`` (its rollback) and ``resumed``; ``rolled back`` and ``crashed`` on a
     router that drops the clinic as soon as the guard is in force.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(looking, "DEADLINE", 1.0)  # loopback answers at once, or never
-        found = _on_a_good_router(tmp_path_factory.mktemp("good"))
-        found["rolled back"] = _on_a_bad_router(tmp_path_factory.mktemp("bad"))
-    return found
+        return _on_a_good_router(tmp_path_factory.mktemp("good")) | _on_a_bad_router(tmp_path_factory.mktemp("bad"))
 
 
 def _on_a_good_router(folder: Path) -> dict[str, Told]:
     file = folder / "record.db"
     with simulated_site(folder / "site") as site:
-        loaded = inventory.load(site.inventory, platforms=set(platforms.PLATFORMS))
-        book = playbook.load(site.playbook, controls=set(controls.CONTROLS), vantages=set(loaded.site.vantages))
-        names = ["confirmed", "unchanged", "undone"]
         made = []
-        with Record.open(file) as record, change.desk(loaded, record, Quiet()) as desk:
-            made.append(change.run(planning.make(loaded, book, Renderer()), desk).change)
-            made.append(change.run(planning.make(loaded, book, Renderer()), desk).change)
+        with Record.open(file) as record, change.desk(_load(site), record, Quiet()) as desk:
+            made.append(change.run(_plan(site), desk).change)
+            made.append(change.run(_plan(site), desk).change)
             made.append(change.run(change.taking_back(made[0], desk, Renderer()), desk).change)
-        for name, at in (("resumed", 7), ("crashed", 8)):
-            with (
-                RecordThatStops.open(file, at=at) as record,
-                change.desk(loaded, record, Quiet()) as desk,
-                pytest.raises(Stopped),
-            ):
-                change.run(planning.make(loaded, book, Renderer()), desk)
-            with Record.open(file) as record, change.desk(loaded, record, Quiet()) as desk:
-                made.append(change.unfinished(record)[-1])
-                names.append(name)
-                if name == "resumed":
-                    change.resume(made[-1], desk)
-                    change.run(change.taking_back(made[-1], desk, Renderer()), desk)
+        made.append(_crashed(site, file, at=7))
+        with Record.open(file) as record, change.desk(_load(site), record, Quiet()) as desk:
+            change.resume(made[-1], desk)
         secret = _secret(site.folder)
+    names = ("confirmed", "unchanged", "undone", "resumed")
     return {name: Told(file, one, secret) for name, one in zip(names, made, strict=True)}
 
 
-def _on_a_bad_router(folder: Path) -> Told:
+def _on_a_bad_router(folder: Path) -> dict[str, Told]:
     file = folder / "record.db"
     with simulated_site(folder / "site", misbehave="drops-inside=inside-dicom") as site:
-        loaded = inventory.load(site.inventory, platforms=set(platforms.PLATFORMS))
-        book = playbook.load(site.playbook, controls=set(controls.CONTROLS), vantages=set(loaded.site.vantages))
-        with Record.open(file) as record, change.desk(loaded, record, Quiet()) as desk:
+        with Record.open(file) as record, change.desk(_load(site), record, Quiet()) as desk:
             desk.patience = 2.0
-            done = change.run(planning.make(loaded, book, Renderer()), desk)
-        return Told(file, done.change, _secret(site.folder))
+            rolled_back = change.run(_plan(site), desk).change
+        crashed = _crashed(site, file, at=8)
+        secret = _secret(site.folder)
+    return {"rolled back": Told(file, rolled_back, secret), "crashed": Told(file, crashed, secret)}
+
+
+def _load(site: EmbeddedSite) -> inventory.Loaded:
+    return inventory.load(site.inventory, platforms=set(platforms.PLATFORMS))
+
+
+def _plan(site: EmbeddedSite) -> Plan:
+    loaded = _load(site)
+    book = playbook.load(site.playbook, controls=set(controls.CONTROLS), vantages=set(loaded.site.vantages))
+    return planning.make(loaded, book, Renderer())
+
+
+def _crashed(site: EmbeddedSite, file: Path, at: int) -> str:
+    with RecordThatStops.open(file, at=at) as record, change.desk(_load(site), record, Quiet()) as desk:
+        with pytest.raises(Stopped):
+            change.run(_plan(site), desk)
+        return change.unfinished(record)[-1]
 
 
 def _secret(folder: Path) -> str:

@@ -20,6 +20,7 @@ from pydantic import BaseModel
 import remediate
 from remediate.errors import RecordError, UsageError
 from remediate.model.change import Entry, State
+from remediate.model.observation import Rung
 from remediate.model.verdict import Outcome, Purpose, Verdict
 from remediate.record import Record
 from remediate.report import export, export_markdown
@@ -182,6 +183,12 @@ def test_markdown_says_what_was_open_what_was_changed_and_what_proved_it(told: d
     made = told["confirmed"].document
     text = export_markdown.as_markdown(made)
     assert text.startswith(f"# Change {made.change.id} closed archive to the outside, proved it, and was confirmed\n")
+    wave = made.waves[0]
+    last = wave.rounds[-1]
+    seen = tuple(s.model_copy(update={"rung": Rung.TLS_CERTIFICATE_WANTED}) for s in last.seen)
+    rounds = (*wave.rounds[:-1], last.model_copy(update={"seen": seen}))
+    left_open = made.model_copy(update={"waves": (wave.model_copy(update={"rounds": rounds}),)})
+    assert "restricted archive, which stays reachable, proved it" in export_markdown.as_markdown(left_open)
     assert re.search(r"^\| archive \| internet \| dicom \| \S+:11112 \| query answered \|", text, re.MULTILINE)
     assert f"```diff\n{made.devices[0].diff}\n```" in text
     assert made.devices[0].inverse.rstrip() in text

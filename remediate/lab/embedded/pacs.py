@@ -57,7 +57,7 @@ def serve(wiring: Wiring) -> None:
         (evt.EVT_C_STORE, lambda _: 0x0000),
     ]
     ae.start_server((wiring.address, wiring.dicom_port), block=False, evt_handlers=handlers)
-    web = ThreadingHTTPServer((wiring.address, wiring.web_port), _Page)
+    web = _Web((wiring.address, wiring.web_port), _Page)
     threading.Thread(target=web.serve_forever, daemon=True).start()
     canary = socket.create_server(wiring.canary)
     threading.Thread(target=_answer, args=(canary,), daemon=True).start()
@@ -88,6 +88,13 @@ def _move(event: evt.Event, images: list[Dataset], wiring: Wiring) -> Iterator[A
     yield len(found)
     for image in found:
         yield 0xFF00, image
+
+
+class _Web(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Who looked has gone in the middle; anything else is told as the library does."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Page(BaseHTTPRequestHandler):

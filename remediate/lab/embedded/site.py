@@ -7,7 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,14 +137,24 @@ def standing(folder: Path, *, misbehave: str | None = None, minute: float = 60.0
     with ExitStack() as stack:
         site = EmbeddedSite(stack.enter_context(_claimed_layout()), folder)
         _write(site)
-        stack.enter_context(archive(site.layout))
-        stack.enter_context(_router(site, misbehave, minute))
+        for answers in (
+            stack.enter_context(_archive(site.layout)),
+            stack.enter_context(_router(site, misbehave, minute)),
+        ):
+            answers()
         yield site
 
 
 @contextmanager
 def archive(layout: Layout) -> Iterator[None]:
     """The archive of such a site, as long as the context lasts."""
+    with _archive(layout) as answers:
+        answers()
+        yield
+
+
+@contextmanager
+def _archive(layout: Layout) -> Iterator[Callable[[], None]]:
     wiring = {
         "address": layout.archive,
         "dicom_port": layout.dicom_port,
@@ -153,12 +163,12 @@ def archive(layout: Layout) -> Iterator[None]:
         "destinations": {"CLINICMOD": layout.listens},
         "canary": (layout.router_outside, layout.canary_port),
     }
-    with _running("the archive", "remediate.lab.embedded.pacs", told=json.dumps(wiring)):
-        yield
+    with _running("the archive", "remediate.lab.embedded.pacs", told=json.dumps(wiring)) as answers:
+        yield answers
 
 
 @contextmanager
-def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterator[None]:
+def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterator[Callable[[], None]]:
     i = site.layout
     relays = []
     for service, port in (("dicom", i.dicom_port), ("web", i.web_port)):
@@ -184,22 +194,30 @@ def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterato
         *(["--misbehave", misbehave] if misbehave else []),
         "--until-stdin-closes",
     ]
-    with _running("the router", "remediate.lab.devices.cisco_ios", *arguments):
-        yield
+    with _running("the router", "remediate.lab.devices.cisco_ios", *arguments) as answers:
+        yield answers
 
 
 @contextmanager
-def _running(what: str, module: str, *args: str, told: str = "") -> Iterator[None]:
-    """A process that is told a line, and prints one when it answers."""
+def _running(what: str, module: str, *args: str, told: str = "") -> Iterator[Callable[[], None]]:
+    """A process that is told a line, and prints one when it answers; the call waits for that.
+
+    Whoever starts several waits for them afterwards: what takes long is the start of each.
+    """
     command = [sys.executable, "-m", module, *args]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
+    out = process.stdout
     try:
-        process.stdin.write(f"{told}\n")
-        process.stdin.flush()
-        if not process.stdout.readline():
-            raise RemediateError(f"{what} of the demo did not start (exit status {process.wait()})")
-        yield
+        with suppress(BrokenPipeError):  # it ended at once, and the call tells
+            process.stdin.write(f"{told}\n")
+            process.stdin.flush()
+
+        def answers() -> None:
+            if not out.readline():
+                raise RemediateError(f"{what} of the demo did not start (exit status {process.wait()})")
+
+        yield answers
     finally:
         with suppress(BrokenPipeError):  # it ended before it read what it was told
             process.stdin.close()  # it ends when this is closed, also when we are killed
@@ -208,7 +226,7 @@ def _running(what: str, module: str, *args: str, told: str = "") -> Iterator[Non
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        process.stdout.close()
+        out.close()
 
 
 def _write(site: EmbeddedSite) -> None:

@@ -14,10 +14,10 @@ from operator import and_
 from typing import Any
 
 from remediate.errors import PlanError
-from remediate.model.change import Capabilities
+from remediate.model.change import Capabilities, Unit
 from remediate.model.rule import Intent, PortRange, Rule
 from remediate.model.site import Addressing, Device, IPAddress, IPNetwork, Login
-from remediate.platforms import FilterState
+from remediate.platforms import FilterState, unit
 from remediate.platforms.cisco_ios.acl import core
 from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.driver import DEVICE_TYPE, CiscoIos
@@ -33,7 +33,7 @@ from remediate.rules.simulate import among, within
 
 class Spec:
     name = "cisco_ios"
-    intents = Intent
+    intents = (Intent,)
     capabilities = Capabilities(
         revert_min=timedelta(minutes=1),
         revert_max=timedelta(minutes=120),
@@ -117,9 +117,10 @@ class Spec:
             session.close()
             raise
 
-    def try_login(self, device: Device, login: Login) -> None:
+    def try_login(self, device: Device, login: Login) -> Unit:
         """Logged in is who has a prompt and sees commands answered; the session's own set-up is two of them."""
-        Session(device, login, DEVICE_TYPE).close()
+        with Session(device, login, DEVICE_TYPE) as session:
+            return unit.of_ios(session)
 
 
 def _config(state: FilterState) -> Config:

@@ -137,6 +137,12 @@ def read(text: str) -> Config:
     return Config(tuple(kept), lists, bound, numbered)
 
 
+def bound_to(text: str, interface: str) -> list[str]:
+    """The lists that an interface names in a running configuration, which is not read whole for it."""
+    block = re.search(rf"^interface {re.escape(interface)}[ \r]*\n((?: .*\n)*)", text, re.MULTILINE)
+    return re.findall(r"^ ip access-group (\S+) (?:in|out)\s*$", block[1], re.MULTILINE) if block else []
+
+
 def effective(config: Config, place: Place) -> Effective:
     name = config.bound.get(place)
     acl = config.lists.get(name) if name else None

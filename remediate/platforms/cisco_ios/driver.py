@@ -27,12 +27,12 @@ from remediate.errors import (
     PendingChange,
     RemediateError,
 )
-from remediate.model.change import Candidate, Diff, Pending, Token
+from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.peers import LivePeers
 from remediate.model.site import Device, IPAddress
-from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, PushState
+from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, PushState, unit
 from remediate.platforms.cisco_ios import shown
-from remediate.platforms.cisco_ios.config import MARKER, Config, foreign, lines_of, read, redacted, same
+from remediate.platforms.cisco_ios.config import MARKER, Config, bound_to, foreign, lines_of, read, redacted, same
 from remediate.platforms.cisco_ios.plan import places
 from remediate.platforms.cisco_ios.shown import Marker, Timer
 from remediate.platforms.cisco_ios.simulate import simulate
@@ -44,7 +44,7 @@ DEVICE_TYPE = "cisco_ios"
 #: Seconds: a large configuration is generated slowly, and a revert or a save takes longer still.
 _SHOWING = 120.0
 _WRITING = 180.0
-#: A preflight's reading is also what runs for whoever asks at once afterwards; nobody else is given it.
+#: A preflight's or a check's reading is also what runs for whoever asks at once afterwards; nobody else is given it.
 _FRESH = 1.0
 _LONGEST_REMARK = 100
 _UNDO = ".undo"
@@ -62,21 +62,25 @@ class CiscoIos:
         self._session = session
         self._candidate: Candidate | None = None
         self._pushed: Token | None = None
-        #: The timer that this session set, and ``time.monotonic()`` right before it did.
-        self._armed: tuple[Timer, float] | None = None
-        #: What the preflight read last, and when; see ``_FRESH``.
+        #: The push for which this session set a timer, that timer, and ``time.monotonic()`` right before it did.
+        self._armed: tuple[Token, Timer, float] | None = None
+        #: What a preflight or a check read last, and when; see ``_FRESH``.
         self._read: tuple[str, float] | None = None
+        #: What ran when the candidate was seen to fit.
+        self._fits: tuple[str, Config] | None = None
+        #: Whether startup was seen to be what runs, since this session wrote last.
+        self._saved = False
         session.enable()
 
-    def preflight(self) -> tuple[str, ...]:
+    def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:  # noqa: ARG002 -- the same for all
         lacks = []
         privilege = self._session.say("show privilege").text
         if not re.search(r"level is 15\b", privilege):
             lacks.append("not privilege 15: give this user privilege 15, and commands that no parser view hides")
         startup = self._ask("show startup-config", _SHOWING)
         text = self._ask("show running-config", _SHOWING)
-        self._read = text, time.monotonic()
-        config = read(text)
+        running = self._in_full(text)
+        config = state_of_text(self._device, running).config
         archive = next((block for block in config.blocks if block.head == "archive"), None)
         if archive is None or not any(line.strip().startswith("path ") for line in archive.children):
             lacks.append("no archive, so no revert timer: configure `archive` / `path flash:archive`, and save")
@@ -101,23 +105,27 @@ class CiscoIos:
                 "running and startup configuration differ, and a save would keep somebody else's work; save it or "
                 "take it back first: " + "; ".join(redacted(line).strip() for line in unsaved[:5])
             )
+        self._read = running, time.monotonic()
         return tuple(lacks)
 
+    def unit(self) -> Unit:
+        return unit.of_ios(self._session)
+
     def running_config(self) -> str:
-        """Without secrets, and with the sequence numbers, which most trains do not print there."""
+        """Without secrets, and with the sequence numbers of the lists that are bound where the guard stands."""
         read_before, self._read = self._read, None
         if read_before and time.monotonic() - read_before[1] < _FRESH:
-            running = read_before[0]
-        else:
-            running = self._ask("show running-config", _SHOWING)
-        return redacted(running) + shown.numbers(self._ask("show ip access-lists", _SHOWING))
+            return read_before[0]
+        return self._in_full(self._ask("show running-config", _SHOWING))
 
     def objections(self, text: str) -> str:  # noqa: ARG002 -- IOS has nothing that checks a text without loading it
         return ""
 
     def load_merge_candidate(self, candidate: Candidate) -> None:
         """IOS has no candidate configuration: it waits here, and is checked against what runs there now."""
-        self._check_fits(candidate)
+        running = self.running_config()
+        self._fits = running, self._check_fits(candidate, running)
+        self._read = running, time.monotonic()
         self._candidate = candidate
 
     def compare_config(self) -> Diff:
@@ -136,7 +144,19 @@ class CiscoIos:
                 where=self._device.name,
                 next="set revert_in between 1m and 120m, and keep the names of devices short",
             )
-        now = self._check_fits(self._candidate)
+        self._check_no_timer()
+        self._read = None  # what runs this very moment is what counts
+        running = self.running_config()
+        assert self._fits is not None
+        checked, now = self._fits
+        if running != checked:
+            now = self._check_fits(self._candidate, running)
+            if state_of_text(self._device, running).foreign != state_of_text(self._device, checked).foreign:
+                raise DriftError(
+                    "the configuration has changed since it was checked",
+                    where=self._name,
+                    next="see who changed what, then plan again",
+                )
         self._push(token, minutes, _lines(self._candidate.text), marked=MARKER in now.lists)
         self._pushed = token
 
@@ -157,22 +177,22 @@ class CiscoIos:
 
         A token beside a timer that is not the one it was pushed under cannot be told: the timer may have been set
         anew. That is stuck, unless it is as long as the one under which a push is undone. Reverted is known only to
-        the session that pushed; to another one the push is unknown.
+        the session that pushed; to another one the push is unknown. While the timer runs that this session set for
+        the push, that is armed: whatever ends the push ends the timer.
         """
+        timer = self._timer()
+        if timer and self._armed and self._armed[:2] == (token, timer):
+            return PushState(ARMED, self._seconds_left(timer))
         marker = self._marker()
+        if timer is None and self._pushed != token and self._timer():
+            return self.state_of(token)  # set between the two looks, by a session that was lost in the middle of it
         if marker is None or marker.token not in (token, token + _UNDO):
             if self._pushed == token:
                 return PushState(REVERTED)
-            timer = self._timer()
-            if timer is None and self._marker() != marker:
-                return self.state_of(token)  # it fired between the two looks
             orphan = timer is not None and self._may_be_ours(timer) and not (marker and marker.of(timer))
             return PushState(ARMING, self._seconds_left(timer)) if timer and orphan else PushState(ABSENT)
-        timer = self._timer()
         if timer is None:
-            # The timer may have fired between the two looks.
-            done = CONFIRMED if marker.token == token else REVERTED
-            return PushState(done if self._marker() == marker else self.state_of(token).name)
+            return PushState(CONFIRMED if marker.token == token else REVERTED)
         left = self._seconds_left(timer)
         if marker.token != token:
             return PushState(ARMING, left)
@@ -218,6 +238,7 @@ class CiscoIos:
         unsaved = _differences(self._ask("show startup-config", _SHOWING), running)
         if "[OK]" not in said or unsaved:
             raise CommandRejected("the configuration is not saved", words=said, where=self._device.name)
+        self._saved = True
         return "startup-config"
 
     def forget(self, token: Token) -> None:
@@ -226,6 +247,8 @@ class CiscoIos:
         But a push that somebody saved while it was provisional, and that is over, would come back at the next boot:
         so what runs now is saved. Raises DeviceError as ``save`` does.
         """
+        if self._saved:
+            return
         if self._marker() == (saved := self._marker("startup-config")) or saved is None or saved.token != token:
             return
         self.save()
@@ -244,10 +267,6 @@ class CiscoIos:
 
     def _push(self, token: Token, minutes: int, lines: Sequence[str], *, marked: bool) -> None:
         """``marked``: whether there is a marker from before."""
-        if timer := self._timer():
-            raise PendingChange(
-                f"a revert timer of {timer.user} is pending", where=self._name, next="wait for its owner to end it"
-            )
         mark = [f"ip access-list extended {MARKER}", f"remark remediate push {token}"]
         if marked:
             mark = [f"no ip access-list extended {MARKER}", *mark]
@@ -258,7 +277,7 @@ class CiscoIos:
             armed = self._timer()
             if armed is None:
                 raise CommandRejected("the revert timer is not armed", words="(nothing)", where=self._name)
-            self._armed = armed, began
+            self._armed = token, armed, began
             self._enter("configure terminal")
             mark = [f"ip access-list extended {MARKER}", f"remark remediate armed {armed.identity}"]
             self._type([*mark, *lines])
@@ -266,8 +285,15 @@ class CiscoIos:
             self._revert_now(token)
             raise
 
+    def _check_no_timer(self) -> None:
+        """One that is set a moment later makes the device refuse ours."""
+        if timer := self._timer():
+            raise PendingChange(
+                f"a revert timer of {timer.user} is pending", where=self._name, next="wait for its owner to end it"
+            )
+
     def _enter(self, command: str) -> None:
-        self._read = None
+        self._read, self._saved = None, False
         reply = self._session.say(command, timeout=_WRITING)
         if "(config" not in reply.prompt:
             raise CommandRejected("the device cannot be configured now", words=reply.text, where=self._name)
@@ -284,7 +310,7 @@ class CiscoIos:
                 self._session.say("end")
 
     def _revert_now(self, token: Token) -> None:
-        self._read = None
+        self._read, self._saved = None, False
         said = self._session.say("configure revert now", timeout=_WRITING).text
         marker = self._marker()
         if self._timer() or (marker and marker.token == token):
@@ -296,7 +322,8 @@ class CiscoIos:
             )
 
     def _take_out(self, token: Token, made: Candidate) -> None:
-        now = self._check_fits(made, taking_back=True)
+        self._check_no_timer()
+        now = self._check_fits(made, self.running_config(), taking_back=True)
         undo = Token(token + _UNDO)
         self._push(undo, _UNDO_MINUTES, _lines(made.inverse), marked=MARKER in now.lists)
         self.confirm_commit(undo)
@@ -337,11 +364,17 @@ class CiscoIos:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def _check_fits(self, candidate: Candidate, *, taking_back: bool = False) -> Config:
+    def _in_full(self, running: str) -> str:
+        """Most trains do not print sequence numbers there; only a list that is edited where it is bound needs them."""
+        bound = [name for interface, _ in self._device.guard.named for name in bound_to(running, interface)]
+        told = [self._ask(f"show ip access-lists {name}", _SHOWING) for name in dict.fromkeys(bound)]
+        return redacted(running) + shown.numbers("\n".join(told))
+
+    def _check_fits(self, candidate: Candidate, running: str, *, taking_back: bool = False) -> Config:
         """What runs there now. Sequence numbers are lost at a reload: what was planned must do today what it was
         planned to do.
         """
-        now = state_of_text(self._device, self.running_config())
+        now = state_of_text(self._device, running)
         try:
             config = now.config if taking_back else simulate(now.config, candidate.text)
             after = state(self._device, config)
@@ -382,8 +415,8 @@ class CiscoIos:
 
     def _seconds_left(self, timer: Timer) -> float:
         """By our own clock for a timer that this session set, never too many; by the device's for any other."""
-        if self._armed and self._armed[0] == timer:
-            return max(0.0, timer.minutes * 60 - (time.monotonic() - self._armed[1]))
+        if self._armed and self._armed[1] == timer:
+            return max(0.0, timer.minutes * 60 - (time.monotonic() - self._armed[2]))
         now, since = shown.moment(self._ask("show clock")), shown.moment(timer.at)
         gone = (now - since).total_seconds() if now and since else 0.0
         return max(0.0, timer.minutes * 60 - gone)

@@ -27,9 +27,11 @@ def state_of_text(device: Device, running: str) -> State:
     return _read(tuple(places(device)), running)
 
 
-@lru_cache(64)
+@lru_cache(512)
 def _read(where: tuple[Place, ...], running: str) -> State:
-    """The same text is held against several things in a row."""
+    """A text is held against several things, one stage after the other: those of all devices of a wave are kept, with
+    what they run before and after it. About half a megabyte each.
+    """
     return _state(where, read(running))
 
 

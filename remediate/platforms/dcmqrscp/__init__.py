@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
 from remediate.errors import PlanError
 from remediate.model.base import canonical
 from remediate.model.change import Capabilities
-from remediate.model.rule import CallerIntent, Setting
+from remediate.model.rule import ArchiveIntent, CallerIntent, Setting
 from remediate.model.site import Addressing, Role
 from remediate.platforms.archive import ArchiveSpec
+from remediate.platforms.archive.directory import Shown
+from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.patch import parsed_patch
+from remediate.platforms.archive.scripts import InForce
 from remediate.platforms.dcmqrscp.document import AES, ANY, CALLERS, HOSTS, LONGEST, OURS, Document
 
 #: What would end a word in the file.
@@ -29,6 +32,9 @@ _NO_PORT = 104
 class Dcmqrscp:
     name = "dcmqrscp"
     siblings = ""
+    intents: tuple[type[ArchiveIntent], ...] = (CallerIntent,)
+    in_force = InForce.RESTART
+    shown: Shown | None = None
     capabilities = Capabilities(
         revert_min=timedelta(minutes=2),  # a push that waits for associations and fails to restart takes 100 s
         revert_max=timedelta(days=1),
@@ -72,7 +78,7 @@ class Dcmqrscp:
         made.append(Setting(key=(AES, intent.ae_title), value=canonical([CALLERS])))
         return tuple(sorted(made, key=lambda one: one.key))
 
-    def found(self, document: Document) -> tuple[Setting, ...]:
+    def found(self, document: Document) -> dict[str, tuple[Setting, ...]]:
         made = [
             Setting(key=(HOSTS, name), value=document.host(name) or "null")
             for name in document.hosts
@@ -83,13 +89,13 @@ class Dcmqrscp:
             for row in document.rows.values()
             if row.ours
         ]
-        return tuple(sorted(made, key=lambda one: one.key))
+        return {"ae_title": tuple(sorted(made, key=lambda one: one.key))} if made else {}
 
     def foreign(self, document: Document) -> str:
         return document.foreign
 
-    def patch(self, document: Document, wanted: Sequence[Setting]) -> dict[str, Any]:
-        now, then = ({s.key: s.value for s in some} for some in (self.found(document), wanted))
+    def patch(self, document: Document, control: str, wanted: Sequence[Setting]) -> dict[str, Any]:
+        now, then = ({s.key: s.value for s in some} for some in (self.found(document).get(control, ()), wanted))
         made: dict[str, Any] = {}
         for table, name in sorted(now.keys() | then.keys()):
             old, new = now.get((table, name)), then.get((table, name))
@@ -129,8 +135,8 @@ class Dcmqrscp:
             if row.peers
         )
 
-    def elsewhere(self, name: str, text: str) -> str:  # noqa: ARG002 -- it reads one file
-        return ""
+    def unfit(self, files: Files, command: str, controls: Collection[str]) -> tuple[str, ...]:  # noqa: ARG002 -- one file
+        return ()
 
     def lacks(self, command: str) -> tuple[str, ...]:
         """It compares the name that the peer's address is looked up to, unless it is told not to look."""

@@ -41,6 +41,7 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         help="forward TCP that comes in by interface IN; the access lists take ADDRESS:PORT for DESTINATION:PORT "
         "(itself by default); OUT is where the routing table leads to",
     )
+    parser.add_argument("--serial", default="FTX00000000", help="what tells it from another one of its kind")
     parser.add_argument("--minute", type=float, default=60.0, metavar="SECONDS", help="length of a timer's minute")
     parser.add_argument(
         "--misbehave",
@@ -109,6 +110,7 @@ async def _serve(options: argparse.Namespace) -> None:
         options.config.read_text(),
         minute=options.minute,
         misbehaviour=Misbehaviour(how.get("rejects-line", ""), "forgets-confirm" in how),
+        serial=options.serial,
     )
     relays = _relays(router, options.relay, [how["drops-inside"]] if "drops-inside" in how else [])
     keys = {user: Path(path) for user, _, path in (text.partition("=") for text in options.authorized_keys)}

@@ -45,8 +45,16 @@ class Pending:
 class Router:
     """``minute``: how many seconds a minute of the revert timer lasts."""
 
-    def __init__(self, startup: str, *, minute: float = 60.0, misbehaviour: Misbehaviour | None = None) -> None:
+    def __init__(
+        self,
+        startup: str,
+        *,
+        minute: float = 60.0,
+        misbehaviour: Misbehaviour | None = None,
+        serial: str = "FTX00000000",
+    ) -> None:
         self.minute = minute
+        self.serial = serial
         self.misbehaviour = misbehaviour or Misbehaviour()
         self.startup = startup
         self.files: dict[str, str] = {}  # flash, by whole name

@@ -33,7 +33,7 @@ Last reload type: Normal Reload
 Last reload reason: Reload Command
 
 Cisco {_MODEL} (revision 1.0) with 479232K/45056K bytes of memory.
-Processor board ID FTX00000000
+Processor board ID {router.serial}
 {gigabit} Gigabit Ethernet interfaces
 DRAM configuration is 64 bits wide with parity enabled.
 255K bytes of non-volatile configuration memory.
