@@ -81,10 +81,10 @@ def refusing(scope: Scope, source: IPAddress | None) -> Refused:
     today = datetime.now(UTC).date()
 
     def refused(address: IPAddress, port: int) -> str:  # noqa: ARG001 -- a scope is of addresses; the caller knows both
-        if not scope.authorised or not scope.covers(address):
-            return f"{address} is in no network of the scope"
-        if ended := scope.ended(address, today):
-            return ended
+        if not scope.allows(address, today):
+            if not scope.authorised or not scope.covers(address):
+                return f"{address} is in no network of the scope"
+            return scope.ended(address, today)
         if source is not None and source.version != address.version:
             return f"{address} cannot be asked from {source}"
         return ""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, BinaryIO
 from zlib import crc32
 
-from pydantic import BeforeValidator, ConfigDict, ValidationError
+from pydantic import ConfigDict, PlainValidator, ValidationError
 
 from remediate.errors import InventoryError, UsageError
 from remediate.inventory import fields
@@ -42,7 +42,7 @@ Refused = Callable[[IPAddress, int], str]
 
 
 def _address(text: object) -> IPAddress:
-    """Not left to pydantic, which tries IPv6 on each IPv4 address, and takes a number for one."""
+    """In pydantic's place, which takes a number for one, and tries IPv6 on what is an IPv4 address already."""
     if not isinstance(text, str):
         raise ValueError
     return ip_address(text)
@@ -53,7 +53,7 @@ class Target(Value):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    address: Annotated[IPAddress, BeforeValidator(_address)]
+    address: Annotated[IPAddress, PlainValidator(_address)]
     port: Port
     kind: ServiceKind = ServiceKind.DICOM
     called_ae_title: AETitle = ANY_AE_TITLE

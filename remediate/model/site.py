@@ -347,7 +347,7 @@ class Scope(Value):
 
     def check(self, address: IPAddress, port: int, today: date) -> None:
         """Raises ScopeError. ``today``: in UTC."""
-        if self._allows(address, today):
+        if self.allows(address, today):
             return
         if self.addresses is not None and address not in self.addresses:
             raise ScopeError(
@@ -367,8 +367,8 @@ class Scope(Value):
             next="have it renewed, then change `expires` in data.scope of defaults.yaml",
         )
 
-    def _allows(self, address: IPAddress, today: date) -> bool:
-        """Asked before every connection of a sweep."""
+    def allows(self, address: IPAddress, today: date) -> bool:
+        """What ``check`` asks, before every connection of a sweep."""
         if self.addresses is not None and address not in self.addresses:
             return False
         if not self.authorised:

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from remediate.inventory.targets import Target
 from remediate.model.observation import Counts, Observation, Rung, Stack, Surface, Tls
-from remediate.model.site import Role
+from remediate.model.site import Role, ServiceKind
 from remediate.model.verdict import Outcome
 from remediate.report import meaning
 
@@ -25,18 +25,18 @@ BACKLOG = 8
 
 def line(number: int, target: Target, seen: Observation, outcome: Outcome, why: str) -> str:
     """Its fields are documented in docs/output.md."""
-    asked = {
-        "line": number,
-        "name": target.name,
-        "address": seen.question.pacs,
-        "port": target.port,
-        "kind": target.kind,
-        "called_ae_title": seen.question.called_ae_title,
-        "asked_at": seen.asked_at,
-        "elapsed": round(seen.elapsed, 6),
-    }
+    asked = seen.question
     facts = seen.reject, seen.status, seen.negotiated, seen.surfaces, seen.counts, seen.tls, seen.stack, seen.detail
-    return f"{to_json(asked).decode()[:-1]},{_told(seen.rung, outcome, why, *facts)}"
+    return (
+        f'{{"line":{number},"address":"{asked.pacs}","port":{asked.port},'
+        f'"asked_at":"{seen.asked_at.isoformat()}","elapsed":{seen.elapsed:.6f},'
+        f"{_named(target.name, target.kind, asked.called_ae_title)},{_told(seen.rung, outcome, why, *facts)}"
+    )
+
+
+@lru_cache(maxsize=256)
+def _named(name: str | None, kind: ServiceKind, called_ae_title: str | None) -> str:
+    return to_json({"name": name, "kind": kind, "called_ae_title": called_ae_title}).decode()[1:-1]
 
 
 @lru_cache(maxsize=256)

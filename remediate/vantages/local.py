@@ -183,7 +183,7 @@ def tcp_socket(version: int, source: IPAddress | None) -> socket.socket:
 
 async def _connect(sock: socket.socket, address: IPAddress, port: int, deadline: float) -> None:
     _keep_icmp(sock, 1)
-    code = sock.connect_ex((str(address), port))
+    code = sock.connect_ex((socket.inet_ntop(sock.family, address.packed), port))
     connected = _state(sock) in TCP_CONNECTED  # one that is near has answered by now
     answered = False
     if code == errno.EINPROGRESS and not connected:
