@@ -15,12 +15,11 @@ from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.filter import F
 
-from remediate import tasks
 from remediate.errors import Inconclusive, UsageError
 from remediate.lab.embedded.site import EmbeddedSite, standing
 from remediate.model.verdict import Judgement, Verdict
 from remediate.runner import LoopRunner
-from remediate.tasks import verify_exposure
+from remediate.tasks import exposure, verify_exposure
 
 DOCS = Path(__file__).parents[1] / "docs" / "nornir.md"
 
@@ -44,7 +43,7 @@ def nornir(request: pytest.FixtureRequest, site: EmbeddedSite) -> Iterator[Norni
 def nothing_is_left() -> Iterator[None]:
     before = set(threading.enumerate())
     yield
-    assert not tasks._shared._open
+    assert not exposure._shared._open
     assert not [one for one in set(threading.enumerate()) - before if one.name == "vantages"]
 
 
@@ -120,18 +119,18 @@ def test_hosts_at_the_same_time_share_the_vantages(site: EmbeddedSite, monkeypat
     (folder / "defaults.yaml").write_text((site.inventory / "defaults.yaml").read_text())
     opened: list[object] = []
     everybody = threading.Barrier(hosts, timeout=30)
-    real_init, real_round = tasks._OpenLookout.__init__, tasks._OpenLookout.round
+    real_init, real_round = exposure._OpenLookout.__init__, exposure._OpenLookout.round
 
-    def init(self: tasks._OpenLookout, *args: Any) -> None:
+    def init(self: exposure._OpenLookout, *args: Any) -> None:
         opened.append(self)
         real_init(self, *args)
 
-    def together(self: tasks._OpenLookout, *args: Any) -> Any:
+    def together(self: exposure._OpenLookout, *args: Any) -> Any:
         everybody.wait()
         return real_round(self, *args)
 
-    monkeypatch.setattr(tasks._OpenLookout, "__init__", init)
-    monkeypatch.setattr(tasks._OpenLookout, "round", together)
+    monkeypatch.setattr(exposure._OpenLookout, "__init__", init)
+    monkeypatch.setattr(exposure._OpenLookout, "round", together)
     inventory = {"plugin": "RemediateInventory", "options": {"path": str(folder)}}
     runner = {"plugin": "threaded", "options": {"num_workers": hosts}}
     made = InitNornir(inventory=inventory, runner=runner, logging={"enabled": False})

@@ -14,6 +14,7 @@ from remediate import runner, tasks
 from remediate.model.observation import Observation, Question, Rung
 from remediate.model.site import Addresses, LocalVia, Pacs, Published, Service, ServiceKind, Site, Vantage, Zone
 from remediate.runner import LoopRunner
+from remediate.tasks.asking import BUSY_PAUSE
 from remediate.testing import Peer, Script, ScriptedPeer
 from remediate.testing.dicom import rejects
 from remediate.vantages import Lookout
@@ -80,7 +81,7 @@ def test_none_holds_up_two_hundred_others() -> None:
     assert {case: seen[name].rung for name, case in names.items()} == {case: CASES[case].rung for case in CASES}
     assert seen["drops"].rung is Rung.FILTERED
     assert max(one.elapsed for name, one in seen.items() if name.startswith("good")) < SECONDS
-    assert elapsed < SECONDS + 3 * tasks.BUSY_PAUSE
+    assert elapsed < SECONDS + 3 * BUSY_PAUSE
 
 
 def busy_then(then: Script) -> Script:
@@ -102,7 +103,7 @@ def test_a_transient_rejection_is_asked_again_once() -> None:
     with ScriptedPeer(busy_then(accepts_everything)) as peer:
         start = time.monotonic()
         assert seen_of({"pacs-1": peer.port})["pacs-1"].rung is Rung.QUERY_ANSWERED
-        assert time.monotonic() - start >= tasks.BUSY_PAUSE
+        assert time.monotonic() - start >= BUSY_PAUSE
     with ScriptedPeer(rejects(2, 3, 1)) as peer:
         seen = seen_of({"pacs-1": peer.port})["pacs-1"]
         assert (seen.rung, seen.reject) == (Rung.BUSY, (2, 3, 1))

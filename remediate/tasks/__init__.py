@@ -8,13 +8,10 @@ loop). A task that changes a device writes the journal entry itself, in the same
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from nornir.core import Nornir
 from nornir.core.configuration import Config
@@ -23,32 +20,48 @@ from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.plugins.runners import RunnerPlugin
 from nornir.core.task import Result, Task
 
-from remediate import platforms, probes
+from remediate import platforms
 from remediate.errors import (
     CommandRejected,
     DeviceError,
-    Inconclusive,
     NotKnown,
     PendingChange,
-    UsageError,
     VantageError,
 )
-from remediate.inventory import site_of
-from remediate.judge import judge
 from remediate.model.base import Value
 from remediate.model.change import Candidate, Journal, Pending, Token, Unit
-from remediate.model.observation import CanaryReport, Observation, Question, Rung
 from remediate.model.site import LOCAL, Device, IPAddress, Login, Site
-from remediate.model.stream import Dial
-from remediate.model.verdict import Outcome
 from remediate.platforms import unit
-from remediate.policy import expectations
-from remediate.vantages import Lookout
+from remediate.tasks.asking import answers, ask
+from remediate.tasks.exposure import verify_exposure
+
+__all__ = [
+    "CONNECTION",
+    "DeviceConnection",
+    "DeviceJournal",
+    "DeviceLook",
+    "answers",
+    "ask",
+    "check_nothing_pending",
+    "close_session",
+    "compare",
+    "confirm",
+    "discard",
+    "forget",
+    "framework",
+    "live_peers",
+    "load",
+    "log_in_afresh",
+    "look_at_device",
+    "objections",
+    "push",
+    "read_back",
+    "save",
+    "take_back",
+    "verify_exposure",
+]
 
 CONNECTION = "remediate"
-T = TypeVar("T")
-#: Seconds until an archive that rejected for the moment is asked again.
-BUSY_PAUSE = 1.0
 
 
 class DeviceConnection:
@@ -263,170 +276,6 @@ def log_in_afresh(task: Task, site: Site, units: Mapping[str, Unit]) -> Result:
 def close_session(task: Task) -> Result:
     task.host.close_connections()
     return Result(host=task.host)
-
-
-async def ask(
-    task: Task,
-    questions: Mapping[str, Sequence[Question]],
-    dial: Dial,
-    deadline: float,
-    until: float | None = None,
-    told: Callable[[Observation], object] | None = None,
-) -> Result:
-    """The questions for one PACS. See ``answers``."""
-    found = await answers(questions[task.host.name], dial, deadline, until=until, told=told)
-    return Result(host=task.host, result=found)
-
-
-async def answers(
-    questions: Iterable[Question],
-    dial: Dial,
-    deadline: float,
-    *,
-    until: float | None = None,
-    told: Callable[[Observation], object] | None = None,
-) -> tuple[Observation, ...]:
-    """All under way at once as far as the dial's gate lets them.
-
-    A transient rejection (PS3.8 9.3.4: result 2) is asked again once. ``deadline``: seconds, see
-    ``model.stream.Dial``. ``until``: the loop's clock; what has no answer by then is left out, and what is left out is
-    judged unknown. ``told``: called on the loop with each answer; it must not wait.
-    """
-    found: dict[Question, Observation] = {}
-
-    async def one(question: Question) -> None:
-        found[question] = seen = await probes.observe(dial, question, deadline)
-        if seen.rung is Rung.BUSY:
-            await asyncio.sleep(BUSY_PAUSE)  # between two questions to an archive that is busy
-            again = await probes.observe(dial, question, deadline)
-            if again.rung.reachable:  # a second try that did not get there does not undo the first one
-                found[question] = again
-        if told is not None:
-            told(found[question])
-
-    try:
-        async with asyncio.timeout_at(until), asyncio.TaskGroup() as group:
-            for question in questions:
-                group.create_task(one(question))
-    except TimeoutError:
-        pass  # the answers that came in time stand; the others are missing, and the judge says so
-    return tuple(found.values())
-
-
-def verify_exposure(task: Task, vantages: Sequence[str] | None = None, deadline: float = 5.0) -> Result:
-    """For other people's scripts: look at one PACS from some vantages, or from all, and change nothing.
-
-    An ordinary function, for Nornir's own runners and for ours, on an inventory of the plugin RemediateInventory.
-    ``deadline``: seconds, see ``model.stream.Dial``. The result is a ``Judgement``. It has failed only where a question
-    could not be asked; the judgement is there all the same. Raises UsageError for a host that is no PACS.
-    """
-    site = site_of(task.nornir.inventory)
-    pacs = site.pacs.get(task.host.name)
-    if pacs is None:
-        raise UsageError(
-            "this host is no PACS", where=task.host.name, next='choose some: nr.filter(F(has_parent_group="pacs"))'
-        )
-    names = tuple(site.vantages if vantages is None else dict.fromkeys(vantages))
-    if unknown := [name for name in names if name not in site.vantages]:
-        raise UsageError(f"no vantage is called {unknown[0]}", next=f"there are: {', '.join(site.vantages)}")
-    if not names:
-        raise UsageError("there is no vantage to look from", next="add one to the inventory")
-    expected = expectations(pacs, [site.vantages[name] for name in names])
-    with _shared.between_hosts(site, names) as lookout:
-        unusable = lookout.unusable
-        seen, canaries = lookout.round([e.question for e in expected.expectations], deadline)
-    found = judge(pacs.name, expected.expectations, seen, canaries, not_asked=expected.not_asked)
-    whys = {f.expectation.question: f.why for f in found.findings if f.outcome is Outcome.UNKNOWN}
-    error = None
-    if whys:
-        reasons = [f"vantage {name}: {why.what}" for name, why in unusable.items()] or list(
-            dict.fromkeys(whys.values())
-        )
-        what = f"{len(whys)} questions could not be asked: {'; '.join(reasons)}"
-        error = Inconclusive(what, where=pacs.name, next="mend that, and look again")
-    return Result(host=task.host, result=found, failed=error is not None, exception=error)
-
-
-class _OpenLookout:
-    """Vantages on a loop in a thread of its own. ``users``: the hosts that look from there now.
-
-    ``unusable``: the vantages that could not be opened; every question from there stays without an answer.
-    """
-
-    def __init__(self, site: Site, vantages: tuple[str, ...]) -> None:
-        self.users = 0
-        self._vantages = vantages
-        self._lookout = Lookout(site, vantages)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="vantages", daemon=True)
-        self._thread.start()
-        try:
-            self.unusable = self._wait(self._lookout.open())
-        except BaseException:
-            self.close()
-            raise
-
-    def round(
-        self, questions: Sequence[Question], deadline: float
-    ) -> tuple[tuple[Observation, ...], list[CanaryReport]]:
-        """Canaries, questions, canaries again."""
-        return self._wait(self._round(dict.fromkeys(questions), deadline))
-
-    async def _round(
-        self, questions: Iterable[Question], deadline: float
-    ) -> tuple[tuple[Observation, ...], list[CanaryReport]]:
-        canaries = await self._canaries()
-        seen = await answers(questions, self._lookout.round(), deadline)
-        return seen, canaries + await self._canaries()
-
-    async def _canaries(self) -> list[CanaryReport]:
-        return await asyncio.gather(*(self._lookout.canaries(name) for name in self._vantages))
-
-    def close(self) -> None:
-        self._wait(self._end())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-    async def _end(self) -> None:
-        """What a Ctrl-C left behind goes first."""
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for one in left:
-            one.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        await self._lookout.aclose()
-
-    def _wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-
-class _Shared:
-    """Opened by the first host that looks, closed by the last: an SSH server takes only a few logins at a time."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[tuple[int, tuple[str, ...]], _OpenLookout] = {}
-
-    @contextmanager
-    def between_hosts(self, site: Site, vantages: tuple[str, ...]) -> Iterator[_OpenLookout]:
-        key = (id(site), vantages)  # nobody else has that id while the lookout holds the site
-        with self._lock:
-            if key not in self._open:
-                self._open[key] = _OpenLookout(site, vantages)
-            lookout = self._open[key]
-            lookout.users += 1
-        try:
-            yield lookout
-        finally:
-            with self._lock:
-                lookout.users -= 1
-                if not lookout.users:
-                    del self._open[key]
-                    lookout.close()
-
-
-#: Nornir gives a task nothing that its hosts share and that has an end; this is empty whenever no task runs.
-_shared = _Shared()
 
 
 class DeviceJournal:
