@@ -87,16 +87,24 @@ def verify(
     allowed_signers: Annotated[
         Path | None, typer.Option("--allowed-signers", help="Who may have signed the anchor.")
     ] = None,
+    tsa_ca: Annotated[
+        Path | None,
+        typer.Option("--tsa-ca", help="Who may have stamped it: certificates (PEM). Checks the time stamp."),
+    ] = None,
     record: common.RecordAt = None,
 ) -> None:
     """Recompute the hash chain. It shows edits and gaps; an anchor that was kept elsewhere also shows a cut tail."""
     from remediate.errors import EXIT_EXPOSED
     from remediate.record import anchor as anchors
+    from remediate.record import timestamp
 
     if allowed_signers is not None and anchor is None:
         raise UsageError("--allowed-signers is for the anchor's signature", next="give --anchor FILE too")
+    if tsa_ca is not None and anchor is None:
+        raise UsageError("--tsa-ca is for the anchor's time stamp", next="give --anchor FILE too")
     given = anchors.read(anchor) if anchor is not None else None
     by = anchors.signer(given, allowed_signers) if given is not None else ""
+    stamped = timestamp.check(anchor, tsa_ca) if anchor is not None and tsa_ca is not None else None
     with common.record(record) as opened:
         problems = opened.verify(change)
         heads = [one for one in opened.changes() if change in (None, one.change)]
@@ -109,6 +117,14 @@ def verify(
     common.out().print(f"{len(heads)} changes intact")
     if given is not None:
         common.out().print(f"  as anchored {given.at:%Y-%m-%d %H:%M:%S} UTC ({len(given.heads)} changes), by {by}")
+    if stamped is not None:
+        common.out().print(
+            f"  the anchor was time-stamped {stamped:%Y-%m-%d %H:%M:%S} UTC, by whom {tsa_ca} trusts", markup=False
+        )
+    elif anchor is not None and timestamp.beside(anchor).exists():
+        common.out().print(
+            f"  its time stamp {timestamp.beside(anchor)} was not looked at (--tsa-ca FILE)", markup=False
+        )
     for one in heads:
         common.out().print(f"  {one.change} {one.entries} entries, head {one.head}")
 
@@ -121,6 +137,12 @@ def anchor(
     syslog: Annotated[
         str | None, typer.Option("--syslog", metavar="ADDRESS", help="Send them there: /dev/log, or host:port (UDP).")
     ] = None,
+    tsa: Annotated[
+        str | None, typer.Option("--tsa", metavar="URL", help="Have the file time-stamped there (RFC 3161).")
+    ] = None,
+    tsa_ca: Annotated[
+        Path | None, typer.Option("--tsa-ca", help="Who counts there: certificates (PEM), the authority's or its CA's.")
+    ] = None,
     record: common.RecordAt = None,
 ) -> None:
     """Take the heads of the hash chains out of the record.
@@ -128,17 +150,35 @@ def anchor(
     Kept where nobody who can write the record can write, they show later what a chain alone cannot.
     """
     from remediate.record import anchor as anchors
+    from remediate.record import timestamp
     from remediate.report import export as exports
 
+    if (tsa is None) != (tsa_ca is None):
+        raise UsageError(
+            "a time stamp is checked as soon as it comes", next="give --tsa URL and --tsa-ca FILE, or neither"
+        )
+    if tsa is not None and to is None:
+        raise UsageError("a time stamp is of an anchor in a file", next="give --out FILE --key KEY too")
     if to is None and syslog is None:
         raise UsageError("an anchor is kept outside the record", next="give --out FILE --key KEY, or --syslog ADDRESS")
     if to is not None and key is None:
         raise UsageError("an anchor in a file is signed with your key", next="give --key KEY, or REMEDIATE_KEY")
+    if to is not None and tsa is None and timestamp.beside(to).exists():
+        raise UsageError(
+            "a time stamp is beside it, of the anchor that was there",
+            where=str(to),
+            next="name another file with --out",
+        )
     with common.record(record) as opened:
         made = anchors.of(opened, change)
     if to is not None and key is not None:
-        exports.write_private(to, anchors.signed(made, key).model_dump_json(indent=2) + "\n", "the anchor")
+        text = anchors.signed(made, key).model_dump_json(indent=2) + "\n"
+        stamp = timestamp.ask(tsa, tsa_ca, text.encode()) if tsa is not None and tsa_ca is not None else None
+        exports.write_private(to, text, "the anchor")
         common.err().print(f"written to {to}", soft_wrap=True)
+        if stamp is not None:
+            exports.write_private(timestamp.beside(to), stamp, "the time stamp")
+            common.err().print(f"written to {timestamp.beside(to)}", soft_wrap=True, markup=False)
     if syslog is not None:
         anchors.to_syslog(made.heads, syslog)
     for line in anchors.lines(made.heads):

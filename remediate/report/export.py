@@ -72,13 +72,13 @@ def as_json(made: Document) -> str:
 
 
 def write_private(
-    path: Path, text: str, what: str = "the export", advice: str = "name another file with --out"
+    path: Path, text: str | bytes, what: str = "the export", advice: str = "name another file with --out"
 ) -> None:
     """Mode 0600 from its first byte on; a file that was there is replaced as a whole."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(text.encode() if isinstance(text, str) else text)
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)

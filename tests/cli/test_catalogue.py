@@ -90,6 +90,12 @@ def with_a_plan(user: User) -> None:
     user.write("plan.json", json.dumps(a_plan(user)))
 
 
+def stamped_before(user: User) -> None:
+    recorded()(user)
+    user.write("id", "")
+    user.write("anchor.json.tsr", b"")
+
+
 def with_a_plan_and_a_key(user: User) -> None:
     with_a_plan(user)
     user.write("id", "no key")
@@ -284,6 +290,10 @@ MISTAKES: list[tuple[str, Make, str, str]] = [
     ("no such anchor", recorded(), "record verify --anchor nowhere.json", "error: nowhere.json: the anchor cannot be read: No such file or directory\n  next: "),
     ("an anchor that is none", recorded(), "record verify --anchor book.yaml", "error: book.yaml: this is not an anchor\n  next: give what record anchor wrote"),
     ("signers of no anchor", recorded(), "record verify --allowed-signers book.yaml", "error: --allowed-signers is for the anchor's signature\n  next: give --anchor FILE too"),
+    ("stampers of no anchor", recorded(), "record verify --tsa-ca book.yaml", "error: --tsa-ca is for the anchor's time stamp\n  next: give --anchor FILE too"),
+    ("a stamp that nobody looks at", recorded(), "record anchor --tsa http://127.0.0.1:9/", "error: a time stamp is checked as soon as it comes\n  next: give --tsa URL and --tsa-ca FILE, or neither"),
+    ("a stamp of no file", recorded(), "record anchor --syslog /dev/log --tsa http://127.0.0.1:9/ --tsa-ca book.yaml", "error: a time stamp is of an anchor in a file\n  next: give --out FILE --key KEY too"),
+    ("an anchor under an older one's stamp", stamped_before, "record anchor --key id --out anchor.json", "error: anchor.json: a time stamp is beside it, of the anchor that was there\n  next: name another file with --out"),
     # -- the record
     ("no record", nothing, "record list --record elsewhere.db", "error: elsewhere.db: there is no change record there\n  next: the first change makes one; another is named with --record or REMEDIATE_RECORD"),
     ("a folder as record", nothing, "record list --record inventory", "error: inventory: the record cannot be used: …\n  next: check the path, its permissions and the free space; no device is touched without a record"),
