@@ -312,9 +312,9 @@ class WaveRun:
         self.means.journal.append("looked", {"wave": wave.number, **after.record()})
         watch.looked(wave.number, "after", after.judgements)
         self._check_cancelled()
+        self._devices.check_armed()  # first: that it is gone is why it is open again
         if not wave.reopens:
             gates.check_after(after, observes=wave.observes)
-        self._devices.check_armed()
         if self._devices.time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
             raise VerificationFailed(
                 "the last fifth of the revert timer has begun", next="set a longer revert_in and run again"

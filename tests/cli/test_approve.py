@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import select
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,8 @@ def test_somebody_has_to_say_yes(tmp_path: Path, answer: str, status: int) -> No
     shown = b""
     asked = False
     while True:
+        if asked and not select.select([terminal], [], [], 5)[0]:
+            os.write(terminal, answer.encode())  # Python misses a Ctrl-C that comes just before it begins to read
         try:
             part = os.read(terminal, 4096)
         except OSError:  # how Linux ends a terminal whose other side is gone
