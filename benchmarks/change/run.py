@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--forks", type=int, default=20)
     parser.add_argument("--no-ansible", action="store_true")
     options = parser.parse_args()
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled once, not at each start
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
     load = os.getloadavg()[0]
     devices = 12 if options.quick else options.devices
