@@ -133,7 +133,7 @@ def _import_own(hook: Hook, own: Path) -> None:
     sys.modules[top] = module
     try:
         spec.loader.exec_module(module)
-    except BaseException:
+    except BaseException:  # a Ctrl-C too leaves no half of a module behind, which would count as imported
         del sys.modules[top]
         raise
 
