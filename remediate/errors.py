@@ -33,6 +33,16 @@ class RemediateError(Exception):
         text = f"{self.where}: {self.what}" if self.where else self.what
         return f"{text}\n  next: {self.next}" if self.next else text
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """As it is, on its way from another process; without, Python would make it anew of its text alone."""
+        return _as_it_was, (type(self), self.args, self.__dict__)
+
+
+def _as_it_was(kind: type[RemediateError], args: tuple[object, ...], fields: dict[str, object]) -> RemediateError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
+
 
 # -- what the user wrote ------------------------------------------------------------------------------
 

@@ -118,7 +118,7 @@ def measure(name: str, targets: int, command: Iterable[str], right: Callable[[st
 
         def watch() -> None:
             nonlocal most
-            while not done.wait(0.5):
+            while not done.wait(1):
                 most = max(most, resident(process.pid))
 
         watcher = threading.Thread(target=watch)

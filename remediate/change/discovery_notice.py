@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from remediate.change.discovery import Hunt
+from remediate.inventory.kept import ANY_AE_TITLE
 from remediate.inventory.ports import How
-from remediate.inventory.targets import ANY_AE_TITLE
 from remediate.model.base import AETitle, Name, Port, Value, span
 from remediate.model.site import Authorisation, Canary, IPNetwork
 from remediate.policy import PROBE_AE_TITLE

@@ -20,8 +20,8 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
-from remediate import probes
 from remediate.change import sweep as sweeping
+from remediate.change.listing import cores
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.errors import Inconclusive, RemediateError
 from remediate.model.observation import Rung
@@ -62,13 +62,12 @@ def run(
 
     Raises what a process could not go on with; the others are stopped then.
     """
-    shares = max(1, min(len(os.sched_getaffinity(0)), sweep.targets.count // WORTH))
+    shares = max(1, min(cores(), tally.targets // WORTH))
     forks = multiprocessing.get_context("fork")
     began = time.monotonic()
     processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
     parts: dict[Connection, tuple[Counter[Rung], Counter[Outcome]]] = {}
     cancellation = Cancellation()
-    probes.prepare()  # once, and not in each process
     gc.freeze()
     for number in range(shares):
         mine, theirs = forks.Pipe()
@@ -96,8 +95,7 @@ def run(
                 tally.outcomes = sum((part[1] for part in parts.values()), Counter())
                 tally.seconds = time.monotonic() - began
                 if error is not None and failed is None:
-                    failed = RemediateError(error[0])
-                    failed.exit_status = error[1]
+                    failed = error
                     cancellation.request("a part of the sweep failed")
                 pipe.write(lines)
     for left in processes.values():
@@ -159,7 +157,7 @@ def _share(
     tally = Tally(0, 0)
     sending = threading.Lock()
 
-    def send(lines: bytes, error: tuple[str, int] | None = None) -> None:
+    def send(lines: bytes, error: RemediateError | None = None) -> None:
         with sending:
             pipe.send((lines, Counter(tally.rungs), Counter(tally.outcomes), tally.blind, error))
 
@@ -181,7 +179,7 @@ def _share(
         try:
             sweeping.run(replace(sweep, share=(number, of), limits=limits), consume, guarded, tally)
         except RemediateError as raised:
-            error = str(raised), raised.exit_status
+            error = raised
         lines.close()
         send(b"", error)
     except OSError:  # the first process has gone

@@ -11,13 +11,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 from remediate import probes
 from remediate.change import lanes
 from remediate.errors import EXIT_EXPOSED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK, Interrupted
-from remediate.inventory.targets import Refused, Target, Targets
+from remediate.inventory.kept import Kept, Target
 from remediate.judge import seeing, weigh
 from remediate.model.observation import CanaryReport, Observation, Question, Rung
 from remediate.model.site import Canary, IPAddress, Limits, LocalVia, Scope, Site, Vantage, Zone
@@ -76,29 +75,13 @@ class Tally:
         return EXIT_INCONCLUSIVE if self.outcomes[Outcome.UNKNOWN] or self.blind or self.not_asked else EXIT_OK
 
 
-def refusing(scope: Scope, source: IPAddress | None) -> Refused:
-    """Why a target may not be asked."""
-    today = datetime.now(UTC).date()
-
-    def refused(address: IPAddress, port: int) -> str:  # noqa: ARG001 -- a scope is of addresses; the caller knows both
-        if not scope.allows(address, today):
-            if not scope.authorised or not scope.covers(address):
-                return f"{address} is in no network of the scope"
-            return scope.ended(address, today)
-        if source is not None and source.version != address.version:
-            return f"{address} cannot be asked from {source}"
-        return ""
-
-    return refused
-
-
 @dataclass(frozen=True)
 class Sweep:
     """``up_to``: the highest rung that is asked for, None for all of the ladder. ``deadline``: seconds to connect, and
     once more for the conversation. ``share``: which of how many shares of the targets.
     """
 
-    targets: Targets
+    targets: Kept
     vantage: Vantage
     scope: Scope
     limits: Limits = field(default_factory=Limits)

@@ -83,35 +83,41 @@ class _Output:
 
 def sweep(options: Options, *, lines: bool) -> None:
     """Prints it, and ends with its exit status. ``lines``: one for each answer; otherwise a table of counts."""
-    from remediate.change import sharing
-    from remediate.change import sweep as sweeping
-    from remediate.inventory import targets
-    from remediate.model.observation import Rung
-    from remediate.report.console import Busy
-    from remediate.report.lines import counts
+    from remediate.change import listing
+    from remediate.inventory.kept import Kept
 
-    up_to = {UpTo.ASSOCIATED: Rung.ASSOCIATED, UpTo.ECHO: Rung.ECHO, UpTo.QUERY: None}[options.up_to]
     source = None if options.source is None else _address(options.source, "--source")
     scope, limits = _scope(options)
-    here = sweeping.vantage(source, [_canary(text) for text in options.canaries])
-    checked = targets.check(options.targets, sweeping.refusing(scope, source))
-    tally = sweeping.Tally(checked.count, checked.repeated)
-    common.err().print(Text(_notice(tally, options, source), style="dim"))
+    refused = listing.refusing(scope, source)
+    with Kept(listing.cores()) as kept, listing.checking(options.targets, refused, kept) as checked:
+        # Meanwhile: this takes about as long as the check of 16,000 lines.
+        from remediate import probes
+        from remediate.change import sharing
+        from remediate.change import sweep as sweeping
+        from remediate.model.observation import Rung
+        from remediate.report.console import Busy
+        from remediate.report.lines import counts
 
-    @contextmanager
-    def guarded(cancellation: Cancellation) -> Iterator[None]:
-        with Busy(common.err()) as busy, common.interruptible(cancellation):
-            busy.now("asking")
-            busy.following(lambda: _progress(tally))
-            yield
+        probes.prepare()
+        here = sweeping.vantage(source, [_canary(text) for text in options.canaries])
+        up_to = {UpTo.ASSOCIATED: Rung.ASSOCIATED, UpTo.ECHO: Rung.ECHO, UpTo.QUERY: None}[options.up_to]
+        tally = sweeping.Tally(*checked())
+        common.err().print(Text(_notice(tally, options, source), style="dim"))
 
-    sharing.run(
-        sweeping.Sweep(checked, here, scope, limits, up_to, options.deadline),
-        _Output(),
-        sys.stdout.fileno() if lines else None,
-        tally,
-        guarded,
-    )
+        @contextmanager
+        def guarded(cancellation: Cancellation) -> Iterator[None]:
+            with Busy(common.err()) as busy, common.interruptible(cancellation):
+                busy.now("asking")
+                busy.following(lambda: _progress(tally))
+                yield
+
+        sharing.run(
+            sweeping.Sweep(kept, here, scope, limits, up_to, options.deadline),
+            _Output(),
+            sys.stdout.fileno() if lines else None,
+            tally,
+            guarded,
+        )
     if not lines:
         common.show(counts(tally.rungs), None, common.Format.TABLE)
     common.err().print(Text(_summary(tally)))

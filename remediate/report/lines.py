@@ -11,7 +11,7 @@ from functools import lru_cache
 from pydantic_core import to_json
 from rich.table import Table
 
-from remediate.inventory.targets import Target
+from remediate.inventory.kept import Target
 from remediate.model.observation import Counts, Observation, Rung, Stack, Surface, Tls
 from remediate.model.site import Role, ServiceKind
 from remediate.model.verdict import Outcome

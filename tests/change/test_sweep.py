@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 
-from remediate.change import lanes, sweep
+from remediate.change import lanes, listing, sweep
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.inventory import targets
+from remediate.inventory.kept import Kept
 from remediate.model.observation import Rung
 from remediate.model.site import Authorisation, Canary, Scope
 from remediate.model.verdict import Outcome
@@ -58,6 +59,12 @@ def responder() -> Iterator[Callable[..., int]]:
             return int(process.stdout.readline())
 
         yield start
+
+
+@pytest.fixture
+def kept() -> Iterator[Kept]:
+    with Kept() as one:
+        yield one
 
 
 @pytest.fixture
@@ -198,6 +205,7 @@ def test_a_reader_that_waits_loses_nothing(responder: Callable[..., int], listed
 def test_a_busy_consumer_makes_no_open_port_filtered(
     responder: Callable[..., int],
     listed: Callable[..., Path],
+    kept: Kept,
     monkeypatch: pytest.MonkeyPatch,
     conversations: int,
 ) -> None:
@@ -207,15 +215,14 @@ def test_a_busy_consumer_makes_no_open_port_filtered(
     monkeypatch.setattr(lanes, "CONVERSATIONS", conversations)
     network = ip_network(SCOPE)
     scope = Scope(addresses=None, authorised=(Authorisation(network=network, reference="test", expires=date.max),))
-    checked = targets.check(listed(3000, responder(3000)), sweep.refusing(scope, None))
-    tally = Tally(checked.count, checked.repeated)
+    tally = Tally(*targets.check(listed(3000, responder(3000)), listing.refusing(scope, None), kept))
 
     async def consume(_: Answer) -> None:
         until = time.monotonic() + 0.002
         while time.monotonic() < until:
             pass
 
-    what = Sweep(checked, sweep.vantage(None), scope, deadline=1.0)
+    what = Sweep(kept, sweep.vantage(None), scope, deadline=1.0)
     sweep.run(what, consume, lambda _: contextlib.nullcontext(), tally)
     assert tally.rungs.total() == 3000
     assert tally.rungs[Rung.FILTERED] == 0
@@ -223,11 +230,10 @@ def test_a_busy_consumer_makes_no_open_port_filtered(
     assert tally.outcomes[Outcome.MET] == 0
 
 
-def test_a_canary_that_falls_silent_meanwhile_is_told(listed: Callable[..., Path]) -> None:
+def test_a_canary_that_falls_silent_meanwhile_is_told(listed: Callable[..., Path], kept: Kept) -> None:
     network = ip_network(SCOPE)
     scope = Scope(addresses=None, authorised=(Authorisation(network=network, reference="test", expires=date.max),))
-    checked = targets.check(listed(1, unused_port()), sweep.refusing(scope, None))
-    tally = Tally(checked.count, checked.repeated)
+    tally = Tally(*targets.check(listed(1, unused_port()), listing.refusing(scope, None), kept))
     canary = socket.create_server(("127.0.0.1", 0))
     where = Canary(address=ip_address("127.0.0.1"), port=canary.getsockname()[1])
 
@@ -235,9 +241,7 @@ def test_a_canary_that_falls_silent_meanwhile_is_told(listed: Callable[..., Path
         canary.close()
 
     with canary:
-        sweep.run(
-            Sweep(checked, sweep.vantage(None, [where]), scope), consume, lambda _: contextlib.nullcontext(), tally
-        )
+        sweep.run(Sweep(kept, sweep.vantage(None, [where]), scope), consume, lambda _: contextlib.nullcontext(), tally)
     assert tally.outcomes[Outcome.MET] == 1 and tally.exit_status == 3
     assert tally.blind == f"canary 127.0.0.1 port {where.port}: closed, connection refused"
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
+import resource
+import signal
+import tempfile
 import tracemalloc
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -15,8 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from remediate.errors import InventoryError, RemediateError, UsageError
-from remediate.inventory import targets
-from remediate.inventory.targets import Target, Targets
+from remediate.inventory import kept, targets
+from remediate.inventory.kept import Kept, Target
 from remediate.model.site import IPAddress, ServiceKind
 
 INSIDE = ip_network("10.0.0.0/8")
@@ -26,8 +30,15 @@ def refused(address: IPAddress, port: int) -> str:
     return "" if address in INSIDE or address.version == 6 else f"{address} is in no network of the scope"
 
 
-def asked(checked: Targets) -> list[tuple[int, Target]]:
-    return list(checked.share(0, 1))
+def asked(path: Path) -> list[tuple[int, Target]]:
+    with Kept() as keeping:
+        check(path, keeping)
+        return list(keeping.share(0, 1))
+
+
+def check(path: Path, keeping: Kept | None = None) -> targets.Checked:
+    with contextlib.ExitStack() as stack:
+        return targets.check(path, refused, keeping or stack.enter_context(Kept()))
 
 
 def listed(tmp_path: Path, text: str, name: str = "list.jsonl") -> Path:
@@ -58,7 +69,7 @@ def listed(tmp_path: Path, text: str, name: str = "list.jsonl") -> Path:
 def test_a_wrong_line_is_told_with_its_number(tmp_path: Path, line: str, told: str) -> None:
     path = listed(tmp_path, f'{{"address": "10.0.0.1", "port": 104}}\n\n{line}\n{{"address": "10.0.0.2", "port": 1}}\n')
     with pytest.raises(InventoryError) as error:
-        targets.check(path, refused)
+        check(path)
     (problem,) = error.value.problems
     assert problem.startswith("line 3: ") and told in problem
     assert "MADEUP" not in str(error.value)
@@ -67,7 +78,7 @@ def test_a_wrong_line_is_told_with_its_number(tmp_path: Path, line: str, told: s
 
 def test_many_wrong_lines_are_counted(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match="1000 lines are wrong") as error:
-        targets.check(listed(tmp_path, "nonsense\n" * 1000), refused)
+        check(listed(tmp_path, "nonsense\n" * 1000))
     assert len(error.value.problems) == targets.MOST_LISTED + 1
     assert error.value.problems[-1] == f"and {1000 - targets.MOST_LISTED} more"
 
@@ -84,13 +95,13 @@ def test_many_wrong_lines_are_counted(tmp_path: Path) -> None:
 )
 def test_a_wrong_csv(tmp_path: Path, text: str, told: str) -> None:
     with pytest.raises(InventoryError, match=told):
-        targets.check(listed(tmp_path, text, "list.csv"), refused)
+        check(listed(tmp_path, text, "list.csv"))
 
 
 def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
     head = "\N{ZERO WIDTH NO-BREAK SPACE}name,address,port,called_ae_title,kind\r\n"
     text = f"{head}ct-1, 10.0.0.1 ,104,,\r\n,fd00::1,8042,,dicomweb\r\n"
-    found = asked(targets.check(listed(tmp_path, text, "list.csv"), refused))
+    found = asked(listed(tmp_path, text, "list.csv"))
     assert [(line, t.name, str(t.address), t.port, t.kind) for line, t in found] == [
         (2, "ct-1", "10.0.0.1", 104, ServiceKind.DICOM),
         (3, None, "fd00::1", 8042, ServiceKind.DICOMWEB),
@@ -100,14 +111,14 @@ def test_csv_as_spreadsheets_write_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["list.txt", "list"])
 def test_the_kind_of_a_list_is_known_by_its_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"\.jsonl or \.csv"):
-        targets.check(listed(tmp_path, "", name), refused)
+        check(listed(tmp_path, "", name))
 
 
 def test_a_list_that_is_not_there_or_empty(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
-        targets.check(tmp_path / "none.jsonl", refused)
+        check(tmp_path / "none.jsonl")
     with pytest.raises(InventoryError, match="is empty"):
-        targets.check(listed(tmp_path, "\n\n"), refused)
+        check(listed(tmp_path, "\n\n"))
 
 
 TARGETS = st.lists(
@@ -124,9 +135,14 @@ TARGETS = st.lists(
 )
 
 
-@given(rows=TARGETS, of=st.integers(1, 4), as_csv=st.booleans())
+@given(rows=TARGETS, of=st.integers(1, 4), files=st.integers(1, 5), chunk=st.integers(1, 4), as_csv=st.booleans())
 def test_each_different_target_once_and_an_address_in_one_share(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]], of: int, as_csv: bool
+    tmp_path_factory: pytest.TempPathFactory,
+    rows: list[dict[str, Any]],
+    of: int,
+    files: int,
+    chunk: int,
+    as_csv: bool,
 ) -> None:
     text = io.StringIO()
     if as_csv:
@@ -136,19 +152,26 @@ def test_each_different_target_once_and_an_address_in_one_share(
     else:
         text.writelines(json.dumps(row) + "\n" for row in rows)
     path = listed(tmp_path_factory.mktemp("lists"), text.getvalue(), "list.csv" if as_csv else "list.jsonl")
-    checked = targets.check(path, refused)
-    shares = [list(checked.share(number, of)) for number in range(of)]
+    with Kept(files) as keeping, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "_CHUNK", chunk)
+        checked = check(path, keeping)
+        shares = [list(keeping.share(number, of)) for number in range(of)]
     found = [target.asks for share in shares for _, target in share]
     want = {
         (ip_address(r["address"]), r["port"], r.get("kind", "dicom"), r.get("called_ae_title", "ANY-SCP")) for r in rows
     }
     assert len(found) == len(want) and set(found) == want
-    assert checked.count == len(want) and checked.repeated == len(rows) - len(want)
+    assert checked.different == len(want) and checked.repeated == len(rows) - len(want)
     for address in {one[0] for one in want}:
         assert sum(any(target.address == address for _, target in share) for share in shares) == 1
     header = 1 if as_csv else 0
     for line, target in (one for share in shares for one in share):
-        assert str(target.address) == rows[line - 1 - header]["address"]
+        row = rows[line - 1 - header]
+        assert str(target.address) == row["address"] and target.name == row.get("name")
+        assert target.asks not in {
+            (ip_address(r["address"]), r["port"], r.get("kind", "dicom"), r.get("called_ae_title", "ANY-SCP"))
+            for r in rows[: line - 1 - header]
+        }
 
 
 @given(data=st.binary(max_size=300), name=st.sampled_from(["list.jsonl", "list.csv"]))
@@ -158,17 +181,36 @@ def test_no_bytes_raise_anything_but_our_own_errors(
     path = tmp_path_factory.mktemp("lists") / name
     path.write_bytes(data)
     try:
-        targets.check(path, refused)
+        check(path)
     except RemediateError as error:
         assert str(error)
 
 
-def test_a_list_that_is_changed_in_between_is_noticed(tmp_path: Path) -> None:
+def test_what_is_asked_is_what_was_checked(tmp_path: Path) -> None:
     path = listed(tmp_path, '{"address": "10.0.0.1", "port": 104}\n')
-    checked = targets.check(path, refused)
-    path.write_text('{"address": "192.0.2.1", "port": 104}\n')
-    with pytest.raises(InventoryError, match="was changed"):
-        asked(checked)
+    with Kept() as keeping:
+        check(path, keeping)
+        path.write_text('{"address": "192.0.2.1", "port": 104}\n')
+        assert [str(target.address) for _, target in keeping.share(0, 1)] == ["10.0.0.1"]
+
+
+def test_without_room_for_it_nothing_is_asked(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    path = listed(tmp_path, "".join(f'{{"address": "10.0.0.1", "port": {port}}}\n' for port in range(1, 1001)))
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(UsageError, match=r"cannot be kept: .*\n  next: make room"):
+            check(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_without_a_folder_for_it_nothing_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(UsageError, match="TMPDIR"):
+        Kept()
 
 
 def test_a_long_list_is_not_kept(tmp_path: Path) -> None:
@@ -178,8 +220,9 @@ def test_a_long_list_is_not_kept(tmp_path: Path) -> None:
         file.writelines(f'{{"address": "10.{i >> 8 & 255}.{i & 255}.1", "port": 104}}\n' for i in range(64_000))
     tracemalloc.start()
     try:
-        checked = targets.check(path, refused)
-        assert sum(1 for _ in checked.share(0, 1)) == checked.count == 64_000
+        with Kept() as keeping:
+            checked = check(path, keeping)
+            assert sum(1 for _ in keeping.share(0, 1)) == checked.different == 64_000
         assert tracemalloc.get_traced_memory()[1] < 6 << 20
     finally:
         tracemalloc.stop()
