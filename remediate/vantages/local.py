@@ -96,6 +96,7 @@ class TcpStream(PeerStream):
         self._readiness.watch(self._descriptor, READING, self._ready)
 
     def write(self, data: bytes) -> None:
+        self._piece = False
         if self._sock is None or self._closing:
             return
         if not self._unsent:
@@ -136,12 +137,16 @@ class TcpStream(PeerStream):
         if not data:
             self.eof_received()
             return
-        # Some archives (DCMTK's, Orthanc's) write an answer in two pieces, and the second one waits for our ACK of the
-        # first: 90 ms for a C-FIND of Orthanc's with the kernel's delayed ACK, 3 ms without.
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self.data_received(data)
         if len(data) == _READ or events & ENDED:  # a shorter read has emptied it
             self._loop.call_soon(self._ready, events)  # after whoever waits for what has come
+
+    def _acknowledge(self) -> None:
+        """Some archives (DCMTK's, Orthanc's) write an answer in two pieces, and the second one waits for our ACK of the
+        first: 90 ms for a C-FIND of Orthanc's with the kernel's delayed ACK, 3 ms without.
+        """
+        if self._sock is not None:
+            self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _sent(self, data: bytes) -> int:
         """How many bytes the kernel took; an error ends the connection."""

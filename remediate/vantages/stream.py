@@ -46,6 +46,8 @@ class PeerStream(asyncio.Protocol):
         #: The loop's time at which it runs out.
         self._until = math.inf
         self._waiter: asyncio.Future[None] | None = None
+        #: Whether something came since we last wrote, or waited: what we write acknowledges it.
+        self._piece = False
 
     # -- for the vantage --------------------------------------------------------------------------
 
@@ -86,6 +88,7 @@ class PeerStream(asyncio.Protocol):
             self.abort()
             return
         self._buffer += data
+        self._piece = True
         self._wake()
 
     def eof_received(self) -> bool:
@@ -119,6 +122,7 @@ class PeerStream(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Never raises: that the connection has ended is what the next read says."""
+        self._piece = False
         if self._transport is not None:
             with contextlib.suppress(OSError):  # an SSH channel that is already closed
                 self._transport.write(data)
@@ -143,10 +147,16 @@ class PeerStream(asyncio.Protocol):
         """Why no more data will come; None while it may."""
         return self._fault
 
+    def _acknowledge(self) -> None:
+        """The peer's answer has come in part, and nothing goes there that would tell it so."""
+
     async def _more(self) -> None:
         fault = self.fault()
         if fault is not None:
             raise fault
+        if self._piece:
+            self._piece = False
+            self._acknowledge()
         self._waiter = self._loop.create_future()
         try:
             await self._waiter
