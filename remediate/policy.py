@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import product
 
 from remediate.model.base import Value
 from remediate.model.observation import UNREACHED, Question, Rung
@@ -15,11 +14,8 @@ PROBE_AE_TITLE = "RMD_PROBE"
 
 #: What the outside may see of a closed service, unless a control says that more is left to it.
 CLOSED: frozenset[Rung] = UNREACHED
-#: By kind of service, the rungs that are left to the outside.
-Outside = Mapping[ServiceKind, frozenset[Rung]]
-ALL_CLOSED: Outside = dict.fromkeys(ServiceKind, CLOSED)
-#: The same of whoever shows neither certificate nor password, wherever he stands: only of kinds that are in it.
-Strangers = Mapping[ServiceKind, frozenset[Rung]]
+#: By an archive's own service port, the rungs that are left of it to somebody.
+Left = Mapping[int, frozenset[Rung]]
 
 _ASSOCIATED = frozenset(
     {
@@ -56,17 +52,22 @@ class Expected(Value):
     not_asked: tuple[str, ...]
 
 
+def all_closed(pacs: Pacs) -> Left:
+    return {service.port: CLOSED for service in pacs.services}
+
+
 def expectations(
-    pacs: Pacs, vantages: Iterable[Vantage], outside: Outside = ALL_CLOSED, strangers: Strangers | None = None
+    pacs: Pacs, vantages: Iterable[Vantage], outside: Left | None = None, strangers: Left | None = None
 ) -> Expected:
     """What every vantage must see of one PACS: outside closed, its peers still served.
 
-    ``outside``: what the outside may see; of a kind of service that is not in it, nothing is expected there.
+    ``outside``: what the outside may see, None: nothing; of a service that is not in it, nothing is expected there.
     ``strangers``: what may be seen inside without certificate and password.
     A peer's AE title is used only from the vantage that stands in that peer's place. From an inside vantage that
     is nobody's place, the PACS must merely be reachable (grade ``same segment``).
     """
     vantages = tuple(vantages)
+    outside = all_closed(pacs) if outside is None else outside
     made: list[Expectation] = []
     not_asked: list[str] = []
     for vantage in vantages:
@@ -85,7 +86,13 @@ def expectations(
     not_asked += [
         f"{service.kind} on port {service.port}: no control of this play concerns it; the outside may reach it"
         for service in pacs.services
-        if service.kind not in outside
+        if service.port not in outside
+    ]
+    outside_has = {service.port for _, service in pacs.seen_from(Zone.OUTSIDE)}
+    not_asked += [
+        f"{service.kind} on port {service.port}: at no outside address of it; the outside is not asked"
+        for service in pacs.services
+        if outside_has and service.port not in outside_has
     ]
     not_asked += _left_out(pacs, vantages)
     return Expected(expectations=tuple(dict.fromkeys(made)), not_asked=tuple(not_asked))
@@ -142,19 +149,19 @@ def _question(pacs: Pacs, vantage: Vantage, where: Published, service: Service, 
     )
 
 
-def _closed(pacs: Pacs, vantage: Vantage, outside: Outside) -> Iterator[Expectation]:
-    for where, service in product(pacs.addresses.outside, pacs.services):
-        if (rungs := outside.get(service.kind)) is None:
+def _closed(pacs: Pacs, vantage: Vantage, outside: Left) -> Iterator[Expectation]:
+    for where, service in pacs.seen_from(Zone.OUTSIDE):
+        if (rungs := outside.get(service.port)) is None:
             continue
         question = _question(pacs, vantage, where, service, PROBE_AE_TITLE)
         attributable = any(c.port == question.port and c.behind in pacs.protected_by for c in vantage.canaries)
         yield Expectation(question=question, purpose=Purpose.OUTSIDE_CLOSED, rungs=rungs, attributable=attributable)
 
 
-def _refused(pacs: Pacs, vantage: Vantage, strangers: Strangers) -> Iterator[Expectation]:
+def _refused(pacs: Pacs, vantage: Vantage, strangers: Left) -> Iterator[Expectation]:
     """Whoever is a stranger to DICOM is asked no more than to associate, under nobody's AE title."""
-    for where, service in product(pacs.addresses.seen_from(Zone.INSIDE), pacs.services):
-        if (rungs := strangers.get(service.kind)) is None:
+    for where, service in pacs.seen_from(Zone.INSIDE):
+        if (rungs := strangers.get(service.port)) is None:
             continue
         question = _question(pacs, vantage, where, service, PROBE_AE_TITLE)
         if service.kind.is_dicom:
@@ -164,13 +171,13 @@ def _refused(pacs: Pacs, vantage: Vantage, strangers: Strangers) -> Iterator[Exp
 
 def _reachable(pacs: Pacs, vantage: Vantage) -> Iterator[Expectation]:
     rungs = frozenset(rung for rung in Rung if rung.reachable and rung is not Rung.BUSY)
-    for where, service in product(pacs.addresses.seen_from(Zone.INSIDE), pacs.services):
+    for where, service in pacs.seen_from(Zone.INSIDE):
         question = _question(pacs, vantage, where, service, PROBE_AE_TITLE)
         yield Expectation(question=question, purpose=Purpose.CARE_PATH, rungs=rungs, grade=Grade.SAME_SEGMENT)
 
 
 def _served(pacs: Pacs, vantage: Vantage, peer: Peer) -> Iterator[Expectation]:
-    for where, service in product(pacs.addresses.seen_from(Zone.INSIDE), pacs.services):
+    for where, service in pacs.seen_from(Zone.INSIDE):
         if where.address.version != peer.source.version or not _asked_from(vantage, pacs, service):
             continue
         for role in peer.roles:

@@ -7,15 +7,14 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address, ip_network
 from typing import Any
 
+from remediate.model.device import Device, Guard
 from remediate.model.observation import CanaryReport, Observation, Question, Rung
 from remediate.model.rule import Intent, Permit
 from remediate.model.site import (
     Access,
     Addresses,
     Canary,
-    Device,
     Door,
-    Guard,
     Pacs,
     Peer,
     Published,
@@ -41,7 +40,10 @@ FIREWALL = Device(name="fw-north", platform="linux_nftables", guard=Guard(interf
 
 #: For each platform a running configuration that it reads, with nothing of ours in it.
 RUNNING = {
-    "cisco_ios": "interface wan\n ip address 192.0.2.1 255.255.255.0\n",
+    "cisco_ios": (
+        "interface wan\n ip address 192.0.2.1 255.255.255.0\n ip nat outside\n"
+        "ip nat inside source static tcp 10.10.0.5 104 203.0.113.20 11112 extendable\n"
+    ),
     "conquest": "[sscscp]\nMicroPACS = sscscp\nMyACRNema = ORTHANC\nTCPPort = 5678\n",
     "dcm4chee_arc": (
         "dn: dicomDeviceName=arc,cn=Devices,dc=example\nobjectClass: dicomDevice\ndicomDeviceName: arc\n\n"
@@ -53,7 +55,13 @@ RUNNING = {
         "table ip nat {\n\tchain prerouting {\n\t\ttype nat hook prerouting priority -100; policy accept;\n"
         "\t\tip daddr 203.0.113.20 dnat to 10.10.0.5\n\t}\n}\n"
     ),
+    "nginx": (
+        "# by hand\nserver {\n    listen 8042;\n    location /files/ { autoindex on; } # old\n}\n"
+        "server { listen 8443; }\n"
+    ),
     "orthanc": '{ "DicomAet" : "ORTHANC" }\n',
+    "stunnel": "; by hand\n[dicom]\naccept = 104\nconnect = 127.0.0.1:105\ncert = /etc/tls/old.crt\n",
+    "vsftpd": "# by hand\nlisten=YES\nlocal_enable=YES\n",
 }
 
 

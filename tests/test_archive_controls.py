@@ -10,27 +10,12 @@ from remediate import controls
 from remediate.change import guarding, live
 from remediate.errors import PlanError
 from remediate.judge import judge
+from remediate.model.device import ConfigFile, Device, Guard, TlsFiles
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.rule import TlsIntent
-from remediate.model.site import (
-    Access,
-    Addressing,
-    ConfigFile,
-    Device,
-    Guard,
-    Listens,
-    Pacs,
-    Role,
-    Service,
-    ServiceKind,
-    Site,
-    TlsFiles,
-    Vantage,
-    Zone,
-)
+from remediate.model.site import Access, Addressing, Listens, Pacs, Role, Service, ServiceKind, Site, Vantage, Zone
 from remediate.model.verdict import Expectation, Outcome, Purpose, Verdict
-from remediate.policy import expectations
 from remediate.render import Renderer
 from remediate.rules import effect
 from tests.factories import CLINIC, CT, INTERNET, READERS, canary, pacs, seen
@@ -76,8 +61,9 @@ def test_without_files_or_with_two_dicom_ports_it_is_refused() -> None:
     with pytest.raises(PlanError, match="needs its certificate") as refused:
         meant(where=device(tls=None))
     assert "config: {tls:" in refused.value.next
+    two = pacs(services=tuple(Service(kind=ServiceKind.DICOM, port=port) for port in (104, 2762)))
     with pytest.raises(PlanError, match="has one port for DICOM, and the inventory names 2"):
-        meant(where=device(dicom_ports=(104, 2762)))
+        meant(two)
 
 
 @pytest.mark.parametrize("name", ["tls_only", "web_auth"])
@@ -94,21 +80,20 @@ def test_a_platform_that_cannot_is_refused(name: str) -> None:
         (("tls_only",), {Rung.TLS_CERTIFICATE_WANTED}, None),
         (("tls_only", "ae_title"), {Rung.TLS_CERTIFICATE_WANTED}, None),
         (("ae_title", "tls_only"), {Rung.TLS_CERTIFICATE_WANTED}, None),
-        (("web_auth",), None, {Rung.HTTP_GUARDED, Rung.TLS_CERTIFICATE_WANTED}),
+        (("web_auth",), None, {Rung.HTTP_GUARDED, Rung.FTP_GUARDED, Rung.TLS_CERTIFICATE_WANTED}),
         (("acl", "tls_only", "web_auth"), set(), set()),
     ],
 )
 def test_of_several_controls_the_one_counts_that_stops_a_stranger_first(
     names: tuple[str, ...], dicom: set[Rung] | None, web: set[Rung] | None
 ) -> None:
-    left = controls.left_to_the_outside(names)
-    for kind, rungs in ((ServiceKind.DICOM, dicom), (ServiceKind.DICOMWEB, web)):
-        assert left.get(kind) == (None if rungs is None else UNREACHED | rungs)
+    left = controls.left_to_the_outside(names, ARCHIVE)
+    for port, rungs in ((104, dicom), (8042, web)):
+        assert left.get(port) == (None if rungs is None else UNREACHED | rungs)
 
 
 def expected(*names: str, places: tuple[Vantage, ...] = (INTERNET, CLINIC, NOBODY)) -> tuple[Expectation, ...]:
-    outside, strangers = controls.left_to_the_outside(names), controls.left_to_strangers(names)
-    return expectations(ARCHIVE, places, outside, strangers).expectations
+    return controls.expectations(names, ARCHIVE, places).expectations
 
 
 def test_inside_a_stranger_is_asked_for_too_and_shows_nothing() -> None:

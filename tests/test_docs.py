@@ -238,7 +238,7 @@ def test_the_exit_statuses_are_those_of_the_program() -> None:
 
 
 def test_the_order_of_statuses_is_that_of_the_program() -> None:
-    from remediate.change.change import worst
+    from remediate.change.statuses import worst
 
     said = re.search(r"the first of ([\d, ]+) is given", (DOCS / "exit-status.md").read_text())
     assert said is not None

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from remediate.judge import judge
 from remediate.model.observation import UNREACHED, Observation, Rung
-from remediate.model.site import Role, ServiceKind
+from remediate.model.site import Role
 from remediate.model.verdict import Expectation, Judgement, Outcome, Purpose, Verdict
 from remediate.policy import expectations
 from tests.factories import CLINIC, INTERNET, NOON, canary, pacs, seen
@@ -64,7 +64,7 @@ def test_what_says_nothing_of_what_a_peer_can_do(rung: Rung) -> None:
 def test_a_transient_rejection_outside_is_exposure_only_where_nothing_may_be_reached() -> None:
     busy = {e.question: answer(e, Rung.BUSY) for e in EXPECTED}
     assert verdict(list(busy.values())).verdict is Verdict.EXPOSED
-    left = expectations(pacs(), [INTERNET, CLINIC], {ServiceKind.DICOM: UNREACHED | {Rung.REJECTED}}).expectations
+    left = expectations(pacs(), [INTERNET, CLINIC], {104: UNREACHED | {Rung.REJECTED}}).expectations
     assert judge("pacs-north", left, busy.values(), ALIVE).verdict is Verdict.INCONCLUSIVE
 
 

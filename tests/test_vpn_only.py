@@ -9,10 +9,11 @@ import pytest
 from remediate import controls
 from remediate.controls.vpn_only import CONTROL
 from remediate.errors import PlanError
+from remediate.model.device import Device, Guard
 from remediate.model.rule import Action
-from remediate.model.site import Access, Addressing, Device, Guard, Peer, Vantage, Zone
+from remediate.model.site import Access, Addressing, Peer, Vantage, Zone
 from remediate.model.verdict import Grade, Purpose
-from remediate.policy import ALL_CLOSED, PROBE_AE_TITLE, expectations
+from remediate.policy import PROBE_AE_TITLE, all_closed, expectations
 from remediate.rules import Packet, entries, first_match, prove
 from remediate.testing import render_and_prove
 from tests.factories import CT, FIREWALL, INTERNET, READERS, pacs
@@ -87,7 +88,7 @@ def test_with_nobody_to_come_through_the_vpn_it_is_refused(peers: tuple[Peer, ..
 
 
 def test_the_outside_sees_nothing() -> None:
-    assert controls.left_to_the_outside(["vpn_only"]) == ALL_CLOSED
+    assert controls.left_to_the_outside(["vpn_only"], ARCHIVE) == all_closed(ARCHIVE)
 
 
 def test_a_place_in_the_vpn_is_asked_as_the_peers_are() -> None:

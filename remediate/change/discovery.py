@@ -19,9 +19,9 @@ from typing import NamedTuple
 from remediate import probes
 from remediate.change import lanes
 from remediate.errors import EXIT_EXPOSED, EXIT_INCONCLUSIVE, EXIT_INTERRUPTED, EXIT_OK, Interrupted
+from remediate.inventory.kept import ANY_AE_TITLE
 from remediate.inventory.ports import How, Place
 from remediate.inventory.ranges import Ranges
-from remediate.inventory.targets import ANY_AE_TITLE
 from remediate.model.discovery import Beside, Discovered, Heard, Likeness
 from remediate.model.observation import Observation, Question, Rung, Surface
 from remediate.model.site import IPAddress, Limits, LocalVia, Scope, ServiceKind, Site, Vantage
@@ -63,7 +63,7 @@ def known(site: Site) -> dict[IPAddress, Known]:
     archives: dict[IPAddress, dict[str, set[int]]] = {}
     for pacs in site.pacs.values():
         for published in (*pacs.addresses.inside, *pacs.addresses.outside):
-            ports = {published.port_of(service) for service in pacs.services}
+            ports = {published.port_of(service) for service in pacs.services if published.has(service)}
             archives.setdefault(published.address, {}).setdefault(pacs.name, set()).update(ports)
     for address, names in archives.items():
         found[address] = Known(" and ".join(names), frozenset().union(*names.values()))

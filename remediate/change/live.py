@@ -129,13 +129,17 @@ def ask(
 
 
 def of_archive(pacs: Pacs, device: str, live: LivePeers) -> tuple[Connection, ...]:
-    """The connections to that archive, of all that the device sees."""
+    """The connections to that archive and its fronts, of all that the device sees; without what a front passes on."""
     addresses = {door.address for door in pacs.doors(Addressing.REAL)}
-    ports = {service.port for service in pacs.services}
+    front = device in pacs.fronts
+    ports = {service.port for service in pacs.services if not front or service.front == device}
+    here = front or device == pacs.name
     return tuple(
         one
         for one in live.connections
-        if one.port in ports and (one.archive in addresses if one.archive is not None else device == pacs.name)
+        if one.port in ports
+        and one.source not in addresses
+        and (one.archive in addresses if one.archive is not None else here)
     )
 
 
@@ -184,10 +188,11 @@ def _cut(intent: AnyIntent, one: Connection, pacs: Pacs) -> bool:
     if isinstance(intent, WebLoginIntent):  # whoever has a password goes on
         return False
     if isinstance(intent, CallerIntent | TlsIntent):
+        if isinstance(intent, TlsIntent):
+            peers = (p.source for p in intent.peers if p.source.version == one.source.version)
+            return one.port in intent.ports and not any(one.source in source for source in peers)
         if not any(service.port == one.port and service.kind.is_dicom for service in pacs.services):
             return False
-        if isinstance(intent, TlsIntent):
-            return not any(p.source.version == one.source.version and one.source in p.source for p in intent.peers)
         return all(caller.address != one.source for caller in intent.callers)
     if isinstance(intent, UnpublishIntent):  # one that was opened to the archive itself is told as cut all the same
         own = {port for door in intent.doors for port, _ in door.ports}

@@ -35,7 +35,7 @@ def find(loaded: Loaded, pacs: Pacs, files: Sequence[Path], now: datetime) -> Pe
 
 def _live(loaded: Loaded, pacs: Pacs) -> dict[str, LivePeers]:
     site = loaded.site
-    names = [name for name in dict.fromkeys((*pacs.protected_by, pacs.name)) if name in site.devices]
+    names = [name for name in dict.fromkeys((*pacs.protected_by, *pacs.fronts, pacs.name)) if name in site.devices]
     loop = LoopRunner(num_workers=max(1, len(names)), deadline=DEVICE_DEADLINE)
     nornir = tasks.framework(loaded.nornir, site, loop)
     try:

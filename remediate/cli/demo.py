@@ -41,5 +41,5 @@ def _hold(site: EmbeddedSite) -> None:
         f"remediate rollback CHANGE --record {site.folder / 'record.db'}",
         f"ssh -p {i.ssh_port} -i {site.folder / 'keys' / 'id'} admin@{i.router_management}",
     ):
-        console.print(f"  {command}", soft_wrap=True)
+        console.print(f"  {command}", soft_wrap=True, markup=False)
     sys.stdin.readline()

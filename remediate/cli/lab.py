@@ -67,7 +67,7 @@ def status(folder: Folder = None) -> None:
     if found.up_for is None:
         common.out().print("no lab stands")
         raise typer.Exit(EXIT_INCONCLUSIVE)
-    common.out().print(f"{found.folder}, up for {found.up_for}", soft_wrap=True)
+    common.out().print(f"{found.folder}, up for {found.up_for}", soft_wrap=True, markup=False)
     for part in found.parts:
         common.out().print(f"  {part.name}: {'runs' if part.runs else 'DOES NOT RUN'}")
     raise typer.Exit(0 if found.sound else EXIT_INCONCLUSIVE)

@@ -172,7 +172,7 @@ def _show(
     """Prints it, and ends with its exit status."""
     from datetime import UTC, datetime
 
-    from remediate.change.change import status_of
+    from remediate.change.statuses import status_of
     from remediate.report import tables
     from remediate.report.formats import document, nagios
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from importlib import import_module
 from typing import Protocol
 
+from remediate import policy
 from remediate.errors import UsageError
-from remediate.model.observation import Rung
+from remediate.model.device import Device
+from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import AnyIntent
-from remediate.model.site import Addressing, Device, Pacs, ServiceKind
-from remediate.policy import ALL_CLOSED, Outside, Strangers
+from remediate.model.site import Addressing, Pacs, Service, ServiceKind, Vantage
+from remediate.policy import Expected, Left, all_closed
 
 #: name → module; the module's ``CONTROL`` is the control.
 CONTROLS = {
@@ -27,12 +29,17 @@ class Control(Protocol):
     name: str
     #: The kinds of service that it closes.
     covers: frozenset[ServiceKind]
-    #: What the outside may still see of these once the control is in force.
+    #: What the outside may still see of its ``services`` once the control is in force.
     outside: frozenset[Rung]
     #: Whether that holds inside too, for whoever shows neither certificate nor password.
     everywhere: bool
     #: What it does not give, for the record.
     leaves_open: str
+
+    def services(self, pacs: Pacs) -> tuple[Service, ...]:
+        """Those that it makes so. Others of the kinds that it covers stay as they are, and must not be reached from
+        outside."""
+        ...
 
     def devices(self, pacs: Pacs) -> tuple[str, ...]:
         """The devices that carry it out for that PACS; () where the inventory names none."""
@@ -48,25 +55,42 @@ def control(name: str) -> Control:
     return found
 
 
-def left_to_the_outside(names: Iterable[str]) -> Outside:
-    """What the outside may still see under all of these controls together; without any, that everything is closed.
+def expectations(names: Collection[str], pacs: Pacs, vantages: Iterable[Vantage]) -> Expected:
+    """What every vantage must see of that archive under these controls."""
+    return policy.expectations(pacs, vantages, left_to_the_outside(names, pacs), left_to_strangers(names, pacs))
 
-    Of several on one kind of service, the one that stops a stranger first: who does not get into TLS is rejected by
-    nobody.
+
+def left_to_the_outside(names: Iterable[str], pacs: Pacs) -> Left:
+    """What the outside may still see of that archive under all of these controls together; without any, that everything
+    is closed.
+
+    Of several on one service, the one that stops a stranger first: who does not get into TLS is rejected by nobody.
     """
-    return _left(map(control, names)) or ALL_CLOSED
-
-
-def left_to_strangers(names: Iterable[str]) -> Strangers:
-    """What may be seen inside without certificate and password; nothing is said of what no control concerns so."""
-    return _left(one for one in map(control, names) if one.everywhere)
-
-
-def _left(found: Iterable[Control]) -> dict[ServiceKind, frozenset[Rung]]:
-    left: dict[ServiceKind, frozenset[Rung]] = {}
+    found = [control(name) for name in names]
+    if not found:
+        return all_closed(pacs)
+    left: dict[int, frozenset[Rung]] = {}
     for one in found:
-        left |= {kind: min(left.get(kind, one.outside), one.outside, key=_highest) for kind in one.covers}
+        made_so = one.services(pacs)
+        for service in pacs.services:
+            if service in made_so:
+                _narrow(left, service.port, one.outside)
+            elif service.kind in one.covers:
+                _narrow(left, service.port, UNREACHED)
     return left
+
+
+def left_to_strangers(names: Iterable[str], pacs: Pacs) -> Left:
+    """What may be seen inside without certificate and password; nothing is said of what no control concerns so."""
+    left: dict[int, frozenset[Rung]] = {}
+    for one in map(control, names):
+        for service in one.services(pacs) if one.everywhere else ():
+            _narrow(left, service.port, one.outside)
+    return left
+
+
+def _narrow(left: dict[int, frozenset[Rung]], port: int, rungs: frozenset[Rung]) -> None:
+    left[port] = min(left.get(port, rungs), rungs, key=_highest)
 
 
 def _highest(rungs: frozenset[Rung]) -> int:

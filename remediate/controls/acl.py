@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from remediate.model.device import Device
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import Intent, Permit
-from remediate.model.site import Addressing, Device, Pacs, Peer, ServiceKind
+from remediate.model.site import Addressing, Pacs, Peer, Service, ServiceKind
 
 
 class Acl:
@@ -18,6 +19,9 @@ class Acl:
         "an ACL filters by address: whoever can send from a permitted peer's address still gets in, "
         "and the archive's own authentication is unchanged"
     )
+
+    def services(self, pacs: Pacs) -> tuple[Service, ...]:
+        return pacs.services
 
     def devices(self, pacs: Pacs) -> tuple[str, ...]:
         return pacs.protected_by

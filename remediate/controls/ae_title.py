@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from remediate.errors import PlanError
+from remediate.model.device import Device
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import Caller, CallerIntent
-from remediate.model.site import Addressing, Device, Pacs, Peer, ServiceKind
+from remediate.model.site import Addressing, Pacs, Peer, Service, ServiceKind
 
 #: PACS products whose calling AE titles cannot be restricted, and why.
 CANNOT = {
@@ -25,6 +26,9 @@ class AeTitle:
         "let in, and the port stays reachable from everywhere"
     )
 
+    def services(self, pacs: Pacs) -> tuple[Service, ...]:
+        return tuple(service for service in pacs.services if service.kind in self.covers)
+
     def devices(self, pacs: Pacs) -> tuple[str, ...]:
         """The archive itself. Raises PlanError where it cannot be configured."""
         if pacs.platform in CANNOT:
@@ -37,6 +41,14 @@ class AeTitle:
 
     def intent(self, pacs: Pacs, device: Device, addressing: Addressing) -> CallerIntent:  # noqa: ARG002 -- no filter
         """Raises PlanError for a peer that no archive could tell from others."""
+        fronts = tuple(dict.fromkeys(s.front for s in self.services(pacs) if s.front is not None))
+        if fronts and (inside := [peer.name for peer in pacs.access.peers if peer.tls]):
+            raise PlanError(
+                f"{', '.join(inside)} come by the front {', '.join(fronts)}, and the archive sees the front's address, "
+                "not theirs",
+                where=pacs.name,
+                next="leave ae_title out: the front lets in whoever has a certificate",
+            )
         return CallerIntent(
             pacs=pacs.name,
             control=self.name,

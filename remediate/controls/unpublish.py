@@ -5,9 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_network
 
 from remediate.errors import PlanError
+from remediate.model.device import Device
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import UnpublishIntent
-from remediate.model.site import Addressing, Device, Pacs, Peer, ServiceKind
+from remediate.model.site import Addressing, Pacs, Peer, Service, ServiceKind
 
 #: Addresses that no packet from the internet comes from: RFC 1918, 1122, 3927 and 6598; RFC 4193 and 4291.
 _INSIDE = tuple(
@@ -27,9 +28,12 @@ class Unpublish:
     everywhere = False
     leaves_open = (
         "unpublish ends the translation alone: whoever reaches the archive's own address, through a VPN, another "
-        "interface or another published address, still gets in; the forward stays in the device's configuration, "
-        "switched off; and the archive's own authentication is unchanged"
+        "interface or another published address, still gets in; whoever configures the device can switch the forward "
+        "on again; and the archive's own authentication is unchanged"
     )
+
+    def services(self, pacs: Pacs) -> tuple[Service, ...]:
+        return pacs.services
 
     def devices(self, pacs: Pacs) -> tuple[str, ...]:
         return pacs.protected_by

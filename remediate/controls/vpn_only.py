@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from remediate.controls.acl import permits
 from remediate.errors import PlanError
+from remediate.model.device import Device
 from remediate.model.observation import UNREACHED, Rung
 from remediate.model.rule import Intent
-from remediate.model.site import Addressing, Device, Door, Pacs, ServiceKind, Zone
+from remediate.model.site import Addressing, Door, Pacs, Service, ServiceKind, Zone
 
 
 class VpnOnly:
@@ -18,6 +19,9 @@ class VpnOnly:
         "vpn_only trusts the VPN: whoever gets into it under a permitted peer's address reaches the archive, and the "
         "archive's own authentication is unchanged; a peer without `via: vpn` that comes from outside is shut out"
     )
+
+    def services(self, pacs: Pacs) -> tuple[Service, ...]:
+        return pacs.services
 
     def devices(self, pacs: Pacs) -> tuple[str, ...]:
         return pacs.protected_by

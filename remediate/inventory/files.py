@@ -18,7 +18,9 @@ from remediate.inventory.secrets import Secrets
 
 FILES = ("hosts.yaml", "groups.yaml", "defaults.yaml")
 #: The groups that say what a host is; they need no entry in groups.yaml.
-PACS, VANTAGES, DEVICES = "pacs", "vantages", ("firewalls", "devices")
+PACS, VANTAGES, DEVICES = "pacs", "vantages", ("firewalls", "fronts", "devices")
+#: Platforms that can answer in an archive's place.
+FRONTS = ("nginx", "stunnel", "vsftpd")
 OWN_GROUPS = (PACS, VANTAGES, *DEVICES)
 
 #: Groups of groups of groups: Nornir asks them one inside the other.
@@ -27,7 +29,7 @@ MOST_GENERATIONS = 20
 ATTRIBUTES = ("hostname", "port", "username", "password", "platform")
 CONNECTION_KEYS = (*ATTRIBUTES, "extras")
 PACS_DATA = ("ae_title", "addresses", "services", "protected_by", "access", "config", "ssh", "extra")
-DEVICE_DATA = ("guard", "management", "ha", "ssh", "extra")
+DEVICE_DATA = ("guard", "config", "management", "ha", "ssh", "extra")
 VANTAGE_DATA = ("zone", "via", "peer", "client_certificate", "canaries", "ssh", "socks", "extra")
 ALL_DATA = tuple(dict.fromkeys((*PACS_DATA, *DEVICE_DATA, *VANTAGE_DATA)))
 #: About the whole site, and so in defaults.yaml only.

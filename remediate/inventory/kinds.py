@@ -11,6 +11,7 @@ from remediate.inventory.document import Node, did_you_mean, listed
 from remediate.inventory.files import (
     DEVICE_DATA,
     DEVICES,
+    FRONTS,
     PACS,
     PACS_DATA,
     SITE_DATA,
@@ -18,17 +19,14 @@ from remediate.inventory.files import (
     VANTAGES,
     Inherited,
 )
+from remediate.model.device import LOCAL, Device, Guard, Login
 from remediate.model.site import (
-    LOCAL,
     Access,
     Addresses,
     Canary,
     Destination,
-    Device,
-    Guard,
     IPAddress,
     Listens,
-    Login,
     Pacs,
     Peer,
     Published,
@@ -39,7 +37,9 @@ from remediate.model.site import (
     Zone,
 )
 
-KINDS = "a PACS (group pacs), a vantage (group vantages) or a device (group firewalls or devices, or data.guard)"
+KINDS = (
+    "a PACS (group pacs), a vantage (group vantages) or a device (group firewalls, fronts or devices, or data.guard)"
+)
 PUBLISHED = "an address, {address: ADDRESS, ports: {104: 11112}}, or a list of these"
 
 
@@ -90,13 +90,14 @@ def _services(node: Node) -> tuple[Service, ...]:
     found: dict[int, Service] = {}
     items = node.items("a list such as [{kind: dicom, port: 104}]")
     for item in items or []:
-        keys = item.mapping(("kind", "port"), required=("kind", "port")) or {}
+        keys = item.mapping(("kind", "port", "front"), required=("kind", "port")) or {}
         kind = fields.choice(keys["kind"], ServiceKind) if "kind" in keys else None
         port = fields.port(keys["port"]) if "port" in keys else None
+        front = fields.name(keys["front"]) if "front" in keys else None
         if port in found:
             keys["port"].problem(f"port {port} stands twice: {found[port].kind} is there already")
         elif kind is not None and port is not None:
-            found[port] = Service(kind=kind, port=port)
+            found[port] = Service(kind=kind, port=port, front=front)
     if items == []:
         node.problem("no service; allowed: at least one")
     return tuple(found.values())
@@ -128,14 +129,16 @@ def _published(node: Node, services: tuple[Service, ...]) -> tuple[Published, ..
         if isinstance(item.raw, list):
             item.wrong(PUBLISHED)
             continue
-        keys = item.mapping(("address", "ports"), required=("address",)) if isinstance(item.raw, dict) else None
+        known = ("address", "ports", "services")
+        keys = item.mapping(known, required=("address",)) if isinstance(item.raw, dict) else None
         where = keys.get("address") if keys is not None else None if isinstance(item.raw, dict) else item
         address = fields.address(where) if where is not None else None
         ports = _translated(keys["ports"], services) if keys is not None and "ports" in keys else {}
+        only = _only(keys["services"], services) if keys is not None and "services" in keys else ()
         if address in found:
             item.problem(f"{address} stands twice")
         elif address is not None:
-            found[address] = Published(address=address, ports=ports)
+            found[address] = Published(address=address, ports=ports, services=only)
             _collisions(item, found[address], services)
     return tuple(found.values())
 
@@ -158,9 +161,21 @@ def _translated(node: Node, services: tuple[Service, ...]) -> dict[int, int]:
     return found
 
 
+def _only(node: Node, services: tuple[Service, ...]) -> tuple[int, ...]:
+    own = [service.port for service in services]
+    items = node.items("a list of the PACS's own ports")
+    if items == []:
+        node.problem("no port; allowed: at least one, or no services where all are there")
+    found = [fields.port(item) for item in items or []]
+    for item, port in zip(items or [], found, strict=True):
+        if port is not None and own and port not in own:
+            item.problem(f"the PACS has no service on port {port}; allowed: {', '.join(map(str, own))}")
+    return tuple(dict.fromkeys(port for port in found if port is not None))
+
+
 def _collisions(node: Node, published: Published, services: tuple[Service, ...]) -> None:
     taken: dict[int, int] = {}
-    for service in services:
+    for service in filter(published.has, services):
         seen = published.port_of(service)
         if seen in taken:
             node.problem(f"ports: {taken[seen]} and {service.port} are both seen on port {seen}")
@@ -261,21 +276,23 @@ def _destination(node: Node) -> Destination | None:
 
 
 def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
+    """One with a guard; a front is made elsewhere."""
     platform = host.values.get("platform")
+    platforms = None if platforms is None else sorted({*platforms}.difference(FRONTS))
     if "platform" not in host.nodes:
         host.own.node.problem(f"platform is missing{f'; allowed: {listed(sorted(platforms))}' if platforms else ''}")
     elif platforms is not None and (platform is not None or host.nodes["platform"].unfilled):
         platform = host.nodes["platform"].choice(sorted(platforms))
     if "guard" not in host.data:
         host.own.node.problem("data.guard is missing; allowed: {interface: NAME}, the interfaces that face outside")
+    if "config" in host.data:
+        host.data["config"].problem("belongs to an archive or a front; a device with a guard has none")
     keys = host.data["guard"].mapping(("interface", "vpn"), required=("interface",)) if "guard" in host.data else None
     interfaces = fields.interfaces(keys["interface"]) if keys and "interface" in keys else ()
     vpn = fields.interfaces(keys["vpn"]) if keys and "vpn" in keys else ()
     if keys and (both := [name for name in vpn if name in interfaces]):
         keys["vpn"].problem(f"{listed(both)} is in guard.interface too; a VPN does not come in there")
-    places = [fields.name(item) for item in host.data["management"].one_or_more()] if "management" in host.data else []
-    if "management" in host.data and host.data["management"].raw == []:
-        host.data["management"].problem(f"no place; allowed: {LOCAL}, and vantages with via: {{ssh: ...}}")
+    places = management(host)
     units = _units(host.data["ha"]) if "ha" in host.data else ()
     if platform is None or not interfaces:
         return None
@@ -283,9 +300,18 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
         name=host.name,
         platform=platform,
         guard=Guard(interface=interfaces, vpn=vpn),
-        management=tuple(dict.fromkeys(place for place in places if place is not None)) or (LOCAL,),
+        management=places,
         ha=units,
     )
+
+
+def management(host: Inherited) -> tuple[str, ...]:
+    if "management" not in host.data:
+        return (LOCAL,)
+    if host.data["management"].raw == []:
+        host.data["management"].problem(f"no place; allowed: {LOCAL}, and vantages with via: {{ssh: ...}}")
+    places = [fields.name(item) for item in host.data["management"].one_or_more()]
+    return tuple(dict.fromkeys(place for place in places if place is not None)) or (LOCAL,)
 
 
 def _units(node: Node) -> tuple[str, ...]:

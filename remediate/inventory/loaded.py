@@ -16,7 +16,8 @@ from remediate.inventory import configured, fields, kinds, scope
 from remediate.inventory.document import FILL_IN, Node, Problems, did_you_mean, flat
 from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, LoadedDefaults, nornir_inventory, read
 from remediate.inventory.secrets import Secrets
-from remediate.model.site import LOCAL, Device, IPAddress, Login, Pacs, Site, SshVia, Vantage, Zone
+from remediate.model.device import LOCAL, Device, Login
+from remediate.model.site import IPAddress, Pacs, Site, SshVia, Vantage, Zone
 
 
 @dataclass(frozen=True)
@@ -183,7 +184,9 @@ def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | Non
                 if (login := kinds.login(host, files.base)) is not None:
                     logins[host.name] = login
     for host in by_kind["devices"]:
-        if (device := kinds.device(host, platforms)) is not None:
+        is_front = configured.is_front(host)
+        device = configured.front(host, pacs.values(), platforms) if is_front else kinds.device(host, platforms)
+        if device is not None:
             devices[host.name] = device
         if (login := kinds.login(host, files.base)) is not None:
             logins[host.name] = login
@@ -212,13 +215,16 @@ def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | Non
 
 def _references(by_kind: Mapping[str, list[Inherited]]) -> None:
     """Names that one host gives of another must exist; they are looked for as written, whatever else is wrong."""
-    devices = {host.name for host in by_kind["devices"]}
+    fronts = {host.name for host in by_kind["devices"] if configured.is_front(host)}
+    devices = {host.name for host in by_kind["devices"]} - fronts
     peers = {name for host in by_kind[PACS] for name in _peer_names(host)}
     for host in by_kind[PACS]:
         node = host.data.get("protected_by")
         for item in node.raw if node is not None and isinstance(node.raw, list) else []:
             if isinstance(item.raw, str):
                 fields.check_name(item, item.raw, devices, "device")
+        for front in _of_items(host, "services", "front"):
+            fields.check_name(front, front.raw, fronts, "front")
     for host in by_kind[VANTAGES]:
         node = host.data.get("peer")
         if node is not None and isinstance(node.raw, str):
@@ -261,7 +267,7 @@ def _shared_endpoints(pacs: Mapping[str, Pacs], hosts: Mapping[str, Inherited]) 
     for name, one in pacs.items():
         for zone, published in ((Zone.OUTSIDE, one.addresses.outside), (Zone.INSIDE, one.addresses.inside)):
             for address in published:
-                for service in one.services:
+                for service in filter(address.has, one.services):
                     seen = address.port_of(service)
                     first = taken.setdefault((zone, address.address, seen), name)
                     if first != name:

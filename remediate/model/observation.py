@@ -36,6 +36,7 @@ class Rung(StrEnum):
     HTTP_ERROR = "HTTP error"
     HTTP_GUARDED = "HTTP, access refused"
     HTTP_ANSWERED = "HTTP answered"
+    FTP_GUARDED = "FTP, login refused"
     OPEN = "open"
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from remediate.model.base import AETitle, Name, Port, Value
-from remediate.model.site import Door, IPAddress, IPNetwork, Role
+from remediate.model.site import Door, IPAddress, IPNetwork, Role, ServiceKind
 
 
 class Action(StrEnum):
@@ -143,6 +143,13 @@ class WayBack(Value):
     port: Port
 
 
+class Behind(Value):
+    """Where a front passes on what it lets in."""
+
+    address: IPAddress
+    port: Port
+
+
 class ArchiveIntent(Value):
     """What a control wants of an archive itself, as every such intent says it."""
 
@@ -167,10 +174,14 @@ class CallerIntent(ArchiveIntent):
 
 
 class TlsIntent(ArchiveIntent):
-    """DICOM only inside TLS, and only with a certificate that ``trusted`` vouches for; PEM files on the archive's host.
+    """DICOM only inside TLS, and only with a certificate that ``trusted`` vouches for; PEM files on the device's host.
 
-    ``peers``: who is to be served so.
+    ``ports``: the archive's own of the services that are to be so; ``peers``: who is to be served there. ``behind``: of
+    a front, where the archive itself answers, in clear.
     """
+
+    ports: tuple[Port, ...]
+    behind: tuple[Behind, ...] = ()
 
     certificate: str
     key: str
@@ -180,8 +191,17 @@ class TlsIntent(ArchiveIntent):
 
 
 class WebLoginIntent(ArchiveIntent):
-    """Its web pages, REST interface and DICOMweb only for users that are registered there by hand."""
+    """Its web pages, REST interface, DICOMweb and files only for users that are registered there by hand.
 
+    ``ports``: the archive's own of the services that are to be so, ``kinds`` what these are. Of a front, ``users``: the
+    file of those who may come in; ``certificate`` and ``key``: what it is to speak HTTPS with, where it does not.
+    """
+
+    ports: tuple[Port, ...]
+    kinds: tuple[ServiceKind, ...] = (ServiceKind.WEB,)
+    users: str | None = None
+    certificate: str | None = None
+    key: str | None = None
     ways_back: tuple[WayBack, ...] = ()
 
 

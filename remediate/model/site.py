@@ -1,4 +1,4 @@
-"""PACS, devices and vantages, as the inventory describes them."""
+"""PACS, vantages and the whole site, as the inventory describes them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr
 
 from remediate.errors import ScopeError
 from remediate.model.base import AETitle, Name, Port, Value
+from remediate.model.device import Device, Login
 
 IPAddress = IPv4Address | IPv6Address
 IPNetwork = IPv4Network | IPv6Network
@@ -56,20 +57,31 @@ class Role(StrEnum):
 
 
 class Service(Value):
-    """A service of a PACS, on the port where the PACS itself listens."""
+    """A service of a PACS, on the port where the PACS itself listens, or its front.
+
+    ``front``: the device that answers there in its place, and passes on what it lets in.
+    """
 
     kind: ServiceKind
     port: Port
+    front: Name | None = None
 
     def serves(self, role: Role) -> bool:
         return (role.is_dicom and self.kind.is_dicom) or (role is Role.WEB and self.kind.is_web)
 
 
 class Published(Value):
-    """An address under which a PACS is seen. ``ports``: its own port → the port seen there, where translated."""
+    """An address under which a PACS is seen. ``ports``: its own port → the port seen there, where translated.
+
+    ``services``: its own ports of the services that are there; () for all of them.
+    """
 
     address: IPAddress
     ports: dict[Port, Port] = {}
+    services: tuple[Port, ...] = ()
+
+    def has(self, service: Service) -> bool:
+        return not self.services or service.port in self.services
 
     def port_of(self, service: Service) -> int:
         return self.ports.get(service.port, service.port)
@@ -170,74 +182,38 @@ class Pacs(Value):
     protected_by: tuple[Name, ...] = ()
     access: Access = Access()
 
+    @property
+    def fronts(self) -> tuple[Name, ...]:
+        """The devices that answer in its place, each once."""
+        return tuple(dict.fromkeys(service.front for service in self.services if service.front is not None))
+
+    def seen_from(self, zone: Zone) -> tuple[tuple[Published, Service], ...]:
+        """Every place where a service of its is seen from there."""
+        return tuple((p, s) for p in self.addresses.seen_from(zone) for s in self.services if p.has(s))
+
     def doors(self, addressing: Addressing, zone: Zone = Zone.OUTSIDE) -> tuple[Door, ...]:
         """``REAL``: every address of its own that may stand in a packet behind address translation, with its own
         ports; a published one too, since it may be routed without any translation. ``PUBLISHED``: those outside, and
         for packets that come from ``INSIDE`` the inside ones too.
         """
         if addressing is Addressing.REAL:
-            addresses = {p.address for p in (*self.addresses.inside, *self.addresses.outside)}
-            doors = [Door(address=a, ports=tuple((s.port, s.port) for s in self.services)) for a in addresses]
+            seen = (*self.addresses.inside, *self.addresses.outside)
+            ports = {
+                a: tuple((s.port, s.port) for s in self.services if self._at(a, s)) for a in (p.address for p in seen)
+            }
+            doors = [Door(address=address, ports=pairs) for address, pairs in ports.items()]
         else:
             seen = (*(self.addresses.inside if zone is Zone.INSIDE else ()), *self.addresses.outside)
-            doors = [Door(address=p.address, ports=tuple((s.port, p.port_of(s)) for s in self.services)) for p in seen]
+            doors = [
+                Door(address=p.address, ports=tuple((s.port, p.port_of(s)) for s in self.services if p.has(s)))
+                for p in seen
+            ]
         return tuple(sorted(dict.fromkeys(doors), key=lambda door: (door.address.version, int(door.address))))
 
-
-class Guard(Value):
-    """Where on a device the guard stands: the interfaces that face outside, and those by which a VPN comes in."""
-
-    interface: tuple[str, ...]
-    vpn: tuple[str, ...] = ()
-
-    @property
-    def named(self) -> tuple[tuple[str, str], ...]:
-        """Each interface with the inventory's key for it."""
-        keys = (("guard.interface", self.interface), ("guard.vpn", self.vpn))
-        return tuple((name, key) for key, names in keys for name in names)
-
-
-#: This machine, where a device is logged in to from.
-LOCAL = "local"
-
-
-class TlsFiles(Value):
-    """Of an archive, in PEM, as absolute paths on its host. ``trusted``: who signs the certificates of its peers."""
-
-    certificate: str
-    key: str
-    trusted: str
-
-
-class ConfigFile(Value):
-    """The file that configures an archive: an absolute path there, and how the archive is made to read it again.
-
-    ``path``: of an archive that has an LDAP directory in its place, the name of its entry. ``restart``: a command line
-    for the shell of that host, run as root; "" for an archive that looks at its file by itself. ``ports``: on which the
-    archive listens, ``dicom_ports`` those of them for associations.
-    """
-
-    path: str
-    restart: str
-    ports: tuple[Port, ...]
-    dicom_ports: tuple[Port, ...]
-    tls: TlsFiles | None = None
-
-
-class Device(Value):
-    """Anything that takes configuration. How to log in to it is in its Nornir host, never here.
-
-    ``config``: of an archive that is configured itself; its ``guard`` stands nowhere. ``management``: from where it
-    must be possible to log in after a change: LOCAL, and vantages with an SSH server. ``ha``: the host names of the
-    units that may answer under its address; () where there is only one.
-    """
-
-    name: Name
-    platform: str
-    guard: Guard
-    config: ConfigFile | None = None
-    management: tuple[str, ...] = (LOCAL,)
-    ha: tuple[str, ...] = ()
+    def _at(self, address: IPAddress, service: Service) -> bool:
+        """Whether that service is there on either side."""
+        both = (*self.addresses.inside, *self.addresses.outside)
+        return any(p.has(service) for p in both if p.address == address)
 
 
 class Canary(Value):
@@ -373,7 +349,10 @@ class Scope(Value):
             return False
         if not self.authorised:
             return self.addresses is not None
-        return any(today <= one.expires and address in one.network for one in self.authorised)
+        for one in self.authorised:  # noqa: SIM110 -- for each target of a sweep; a generator takes as long again
+            if address in one.network and today <= one.expires:
+                return True
+        return False
 
 
 class Limits(Value):
@@ -386,20 +365,6 @@ class Limits(Value):
     per_host: float | None = Field(default=None, gt=0)
     per_site: float | None = Field(default=None, gt=0)
     associations: int | None = Field(default=None, ge=1)
-
-
-class Login(Value):
-    """How to log in to a device over SSH. Paths are absolute; without ``key`` the agent and ~/.ssh are asked.
-
-    Never part of a plan or a record.
-    """
-
-    host: str
-    port: Port = 22
-    username: str
-    password: SecretStr | None = None
-    key: str | None = None
-    known_hosts: str
 
 
 class Site(Value):

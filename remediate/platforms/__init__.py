@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, Protocol
 
 from remediate.errors import PlanError
 from remediate.model.change import Candidate, Capabilities, Diff, Pending, Token, Unit
+from remediate.model.device import Device, Login
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent, Intent, UnpublishIntent
-from remediate.model.site import Device, IPAddress, Login
+from remediate.model.site import IPAddress
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
 PLATFORMS = {
@@ -20,7 +21,10 @@ PLATFORMS = {
     "dcm4chee_arc": "remediate.platforms.dcm4chee_arc",
     "dcmqrscp": "remediate.platforms.dcmqrscp",
     "linux_nftables": "remediate.platforms.linux_nftables",
+    "nginx": "remediate.platforms.nginx",
     "orthanc": "remediate.platforms.orthanc",
+    "stunnel": "remediate.platforms.stunnel",
+    "vsftpd": "remediate.platforms.vsftpd",
 }
 
 

@@ -6,7 +6,7 @@ import re
 
 from remediate.errors import AnotherUnit
 from remediate.model.change import Unit
-from remediate.model.site import Device
+from remediate.model.device import Device
 from remediate.platforms.session import Session
 
 _IOS_SERIAL = re.compile(r"^Processor board ID (\S+)", re.MULTILINE)

@@ -17,6 +17,8 @@ FIRST = Rung.OPEN
 REPLY_CAP = 64 << 10
 #: RFC 959 4.2.1: directory status, file status. 211 is the server's own status.
 LISTINGS = (212, 213)
+#: RFC 959 4.2: what says that somebody is in, and how a lasting refusal begins; 4 would be one for now.
+LOGGED_IN, REFUSED = 230, 5
 
 
 class _NoReply(Exception):
@@ -54,8 +56,11 @@ async def _converse(control: _Control, question: Question, found: Found) -> None
 
 
 async def _beyond(control: _Control, found: Found) -> None:
-    if not await _anonymous(control):
+    answer = await _anonymous(control)
+    if answer.code != LOGGED_IN:
         found.note("anonymous login refused")
+        if answer.code // 100 == REFUSED:
+            found.rung = Rung.FTP_GUARDED
         return
     found.note("anonymous login accepted")
     found.surfaces.add(Surface.ANONYMOUS_FTP)
@@ -64,11 +69,11 @@ async def _beyond(control: _Control, found: Found) -> None:
         found.surfaces.add(Surface.DIRECTORY_LISTING)
 
 
-async def _anonymous(control: _Control) -> bool:
+async def _anonymous(control: _Control) -> _Reply:
     answer = await control.command("USER anonymous")
     if answer.code in (331, 332):
         answer = await control.command("PASS anonymous@")
-    return answer.code == 230
+    return answer
 
 
 class _Control:

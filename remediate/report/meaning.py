@@ -34,6 +34,7 @@ OUTSIDE: Mapping[Rung, Meaning] = {
     Rung.NOT_HTTP: Meaning("anybody reaches the port; it is not HTTP", "find out what listens there, and close it"),
     Rung.HTTP_ERROR: Meaning("anybody reaches the web server; it answers with an error", _CLOSE),
     Rung.HTTP_GUARDED: Meaning("anybody reaches the login, and may try passwords", _CLOSE),
+    Rung.FTP_GUARDED: Meaning("anybody reaches the FTP login, and may try passwords", _CLOSE),
     Rung.TLS_ONLY: Meaning("anybody reaches it over TLS, without a certificate", _CLOSE),
     Rung.BUSY: Meaning("anybody reaches the archive; it was too busy just now", _CLOSE),
     Rung.REJECTED: Meaning(
@@ -82,6 +83,7 @@ CARE_PATH: Mapping[Rung, Meaning] = {
     Rung.DATA_RETURNED: Meaning(_NOT_SERVED, _ALLOW),
     Rung.HTTP_ERROR: Meaning("the web server answers with an error", "read the web server's log"),
     Rung.HTTP_GUARDED: Meaning("the web server refuses access", "read the web server's log for this peer"),
+    Rung.FTP_GUARDED: Meaning("the FTP server wants a user and a password", "give the peer a user there"),
     Rung.HTTP_ANSWERED: Meaning(
         "the web server answers something else", "compare the port with the archive's settings"
     ),

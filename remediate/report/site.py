@@ -10,7 +10,8 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from remediate.model.site import Device, Login, Pacs, Peer, Published, Service, Site, Vantage, Zone
+from remediate.model.device import Device, Login
+from remediate.model.site import Pacs, Peer, Published, Service, Site, Vantage, Zone
 
 
 def table(site: Site) -> Table:
@@ -91,10 +92,10 @@ def _device(device: Device, login: Login | None) -> Text:
 
 def _archive(parent: Tree, pacs: Pacs, zone: Zone) -> Tree:
     text = Text().append(pacs.name, style="bold")
-    seen = [
-        f"{address.address}: {', '.join(_service(one, address.port_of(one)) for one in pacs.services)}"
-        for address in pacs.addresses.seen_from(zone)
-    ]
+    there: dict[str, list[str]] = {}
+    for where, one in pacs.seen_from(zone):
+        there.setdefault(str(where.address), []).append(_service(one, where.port_of(one)))
+    seen = [f"{address}: {', '.join(services)}" for address, services in there.items()]
     text.append(f" ({'; '.join(seen)})", style="dim")
     return parent.add(text)
 
@@ -108,8 +109,8 @@ def _may_pass(archive: Tree, pacs: Pacs, peers: Iterable[Peer]) -> None:
 
 def _ports(pacs: Pacs, peer: Peer, zone: Zone) -> list[int]:
     """Those that it uses, as they are seen there at addresses of its own IP version."""
-    seen = [one for one in pacs.addresses.seen_from(zone) if one.address.version == peer.source.version]
-    return sorted({one.port_of(service) for one in seen for service in pacs.services if peer.uses(service)})
+    seen = [(where, one) for where, one in pacs.seen_from(zone) if where.address.version == peer.source.version]
+    return sorted({where.port_of(one) for where, one in seen if peer.uses(one)})
 
 
 def _peer(pacs: Pacs, peer: Peer, zone: Zone) -> Text:
@@ -121,8 +122,9 @@ def _peer(pacs: Pacs, peer: Peer, zone: Zone) -> Text:
 
 def _address(published: Published) -> str:
     moved = ", ".join(f"{own} as {seen}" for own, seen in published.ports.items())
-    return f"{published.address}" + (f" ({moved})" if moved else "")
+    only = f", only port {', '.join(map(str, published.services))}" if published.services else ""
+    return f"{published.address}" + (f" ({moved})" if moved else "") + only
 
 
 def _service(service: Service, port: int) -> str:
-    return f"{service.kind} {port}"
+    return f"{service.kind} {port}" + (f" by {service.front}" if service.front else "")

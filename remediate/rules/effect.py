@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from remediate.model.change import Section
 from remediate.model.rule import CallerIntent, Intent, TlsIntent, UnpublishIntent, WebLoginIntent
-from remediate.model.site import Door
+from remediate.model.site import Door, ServiceKind
 
 
 def effect(section: Section, *, closing: bool) -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def effect(section: Section, *, closing: bool) -> tuple[str, ...]:
     if isinstance(section.intent, TlsIntent):
         return tuple(_inside_tls(section.intent))
     if isinstance(section.intent, WebLoginIntent):
-        return ("asked for user and password: everybody who opens its web pages, REST interface or DICOMweb",)
+        return tuple(_logins(section.intent))
     if isinstance(section.intent, UnpublishIntent):
         return tuple(_published(section.intent))
     return tuple(_packets(section.intent))
@@ -65,11 +65,25 @@ def _callers(intent: CallerIntent) -> Iterable[str]:
     yield f"rejected: associations by anybody else, or to another title than {intent.ae_title}"
 
 
+def _logins(intent: WebLoginIntent) -> Iterable[str]:
+    if any(kind.is_web for kind in intent.kinds):
+        yield "asked for user and password: everybody who opens its web pages, REST interface or DICOMweb"
+    if ServiceKind.FTP in intent.kinds:
+        yield "refused: FTP without a user's name and password"
+    if intent.certificate is not None:
+        yield f"inside HTTPS only: {_ports(intent.ports)}, where it does not speak that yet"
+
+
 def _inside_tls(intent: TlsIntent) -> Iterable[str]:
     yield f"accepted inside TLS: whoever shows a certificate that {intent.trusted} vouches for"
     if intent.peers:
         yield f"so must {', '.join(f'{one.peer} ({_source(one.source)})' for one in intent.peers)}"
-    yield "refused: DICOM in clear, and TLS without such a certificate"
+    if not intent.behind:
+        yield "refused: DICOM in clear, and TLS without such a certificate"
+        return
+    yield f"refused: TLS without such a certificate, on {_ports(intent.ports)}"
+    own = ", ".join(f"{place.address} {_ports([place.port])}" for place in intent.behind)
+    yield f"untouched: DICOM in clear, where the archive itself answers ({own})"
 
 
 def _source(source: object) -> str:

@@ -30,7 +30,8 @@ from remediate.errors import (
 )
 from remediate.model.base import Value
 from remediate.model.change import Candidate, Journal, Pending, Token, Unit
-from remediate.model.site import LOCAL, Device, IPAddress, Login, Site
+from remediate.model.device import LOCAL, Device, Login
+from remediate.model.site import IPAddress, Site
 from remediate.platforms import unit
 from remediate.tasks.asking import answers, ask
 from remediate.tasks.exposure import verify_exposure

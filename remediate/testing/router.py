@@ -15,7 +15,7 @@ import asyncssh
 from remediate import platforms
 from remediate.errors import UsageError
 from remediate.lab.embedded.site import EmbeddedSite, standing
-from remediate.model.site import Device, Login
+from remediate.model.device import Device, Login
 from remediate.platforms import Platform
 
 #: A whole site on loopback (router, archive, inventory, playbook), as `remediate demo` uses it.

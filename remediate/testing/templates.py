@@ -7,7 +7,8 @@ from pathlib import Path
 from remediate import controls, platforms
 from remediate.change import guarding
 from remediate.model.change import Candidate
-from remediate.model.site import Device, Pacs
+from remediate.model.device import Device
+from remediate.model.site import Pacs
 from remediate.render import Renderer
 
 

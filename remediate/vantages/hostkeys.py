@@ -18,7 +18,8 @@ from pathlib import Path
 import asyncssh
 
 from remediate.errors import DeviceUnreachable, UsageError
-from remediate.model.site import Login, Site, SshVia
+from remediate.model.device import Login
+from remediate.model.site import Site, SshVia
 
 #: Seconds for one connection; a place is asked once per family of keys.
 WAIT = 15.0

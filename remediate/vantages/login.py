@@ -10,7 +10,8 @@ import asyncssh
 
 from remediate.errors import AnotherUnit, AuthenticationFailed, DeviceUnreachable, HostKeyError, VantageError
 from remediate.model.change import Unit
-from remediate.model.site import Login, Vantage
+from remediate.model.device import Login
+from remediate.model.site import Vantage
 from remediate.vantages.ssh import LOGIN_WAIT, TRUST, connect, reason
 
 

@@ -14,6 +14,7 @@ from remediate.cli import main
 from remediate.controls import CONTROLS
 from remediate.errors import InventoryError
 from remediate.inventory import load, starter
+from remediate.inventory.files import FRONTS
 from remediate.model.rule import CallerIntent, Intent, TlsIntent, UnpublishIntent, WebLoginIntent
 from remediate.platforms import PLATFORMS, platform
 
@@ -53,7 +54,7 @@ ANSWERS = {
     "an IPv4 or IPv6 address": "10.0.0.{}",
     "a port": "104",
     "a host name": "10.0.1.1",
-    ", ".join(sorted(PLATFORMS)): "linux_nftables",
+    ", ".join(sorted({*PLATFORMS}.difference(FRONTS))): "linux_nftables",
     "an interface name": "wan",
     "user@host": "probe@10.0.2.1",
     "a user name": "netops",

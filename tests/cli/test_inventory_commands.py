@@ -121,7 +121,8 @@ def test_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     assert at_prompt(monkeypatch, "show", "--format", "json", "-i", str(site)) == 0
     shown = json.loads(capsys.readouterr().out)
     assert set(shown) == {"pacs", "devices", "vantages", "authorised", "limits"}
-    assert shown["pacs"]["pacs-1"]["addresses"]["outside"][0] == {"address": "203.0.113.1", "ports": {"11112": 104}}
+    first = {"address": "203.0.113.1", "ports": {"11112": 104}, "services": []}
+    assert shown["pacs"]["pacs-1"]["addresses"]["outside"][0] == first
     assert shown["vantages"]["internet"]["via"]["port"] == 2222
 
 

@@ -62,7 +62,7 @@ IN_HOSTS = [
     ("    protected_by", "    guarded_by", "hosts.yaml:8: pacs-north: data.guarded_by: unknown key; allowed: ae_title, …"),
     ("  data:\n    ae_title: ORTHANC", "  zone: inside\n  data:\n    ae_title: ORTHANC",
      "hosts.yaml:4: pacs-north: zone: unknown key here: it belongs into data: {zone: ...}; allowed: hostname, port, …"),
-    ("port: 104}]", "prot: 104}]", "hosts.yaml:7: pacs-north: data.services[0].prot: unknown key; allowed: kind, port; did you mean port?"),
+    ("port: 104}]", "prot: 104}]", "hosts.yaml:7: pacs-north: data.services[0].prot: unknown key; allowed: kind, port, front; did you mean port?"),
     ("ae_title: ORTHANC", "ae_title: ORTHANC\n    ae_title: OTHER", "hosts.yaml:6: pacs-north: data: the key ae_title stands twice, first on line 5"),
     ("ae_title: ORTHANC", "ae_title: ORTHANC\n    7: x", "hosts.yaml:6: pacs-north: data.7: the key is a number; allowed: a string; put it in quotes"),
     ("ae_title: ORTHANC", "ae_title: ORTHANC\n    no: x", "hosts.yaml:6: pacs-north: data: a key is not a string; allowed: a string; put it in quotes"),

@@ -17,7 +17,8 @@ from remediate.errors import CommandRejected, DeviceError, DeviceUnreachable, Un
 from remediate.lab.real import LabSite, hosts
 from remediate.lab.real.files import ETC
 from remediate.model.change import Candidate, Token
-from remediate.model.site import Addressing, ConfigFile, Device, Login, Pacs
+from remediate.model.device import ConfigFile, Device, Login
+from remediate.model.site import Addressing, Pacs
 from remediate.platforms import PlatformSpec, deadman
 from remediate.platforms.archive.driver import ArchiveFile
 from remediate.render import Renderer

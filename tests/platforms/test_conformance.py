@@ -36,9 +36,10 @@ TLS = TlsIntent(
     certificate="/etc/tls/own.crt",
     key="/etc/tls/own.key",
     trusted="/etc/tls/peers.crt",
+    ports=(104,),
     peers=FLOWS.permits,
 )
-WEB = WebLoginIntent(pacs="fw-north", control="web_auth", device="fw-north")
+WEB = WebLoginIntent(pacs="fw-north", control="web_auth", device="fw-north", ports=(8042,), users="/etc/nginx/users")
 UNPUBLISHED = UnpublishIntent(
     pacs="pacs-north",
     control="unpublish",

@@ -16,7 +16,7 @@ from remediate.change import guarding
 from remediate.errors import CommandRejected
 from remediate.lab.real import LabSite, hosts
 from remediate.lab.real.files import ETC
-from remediate.model.site import ConfigFile
+from remediate.model.device import ConfigFile
 from tests.platforms import dgate
 from tests.platforms.test_archive_driver import TOKEN, Archive
 from tests.platforms.test_conquest_text import LUA_NEEDED, SCRIPTED

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from remediate.change import guarding
 from remediate.errors import PlanError, Unprovable
 from remediate.model.change import Candidate
+from remediate.model.device import ConfigFile, Device, Guard
 from remediate.model.rule import Caller, CallerIntent
-from remediate.model.site import ConfigFile, Device, Guard, Role
+from remediate.model.site import Role
 from remediate.platforms.conquest import MASK, SPEC, Conquest
 from remediate.platforms.conquest.document import LONGEST_VALUE, Document
 from remediate.render import Renderer

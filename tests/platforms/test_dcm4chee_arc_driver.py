@@ -16,7 +16,7 @@ from remediate.change import guarding
 from remediate.errors import CommandRejected, PlanError
 from remediate.lab.real import LabSite, hosts
 from remediate.lab.real.files import ETC
-from remediate.model.site import ConfigFile
+from remediate.model.device import ConfigFile
 from tests.platforms import arc, directory
 from tests.platforms.directory import DEVICE
 from tests.platforms.test_archive_driver import TOKEN, Archive, again

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from remediate.change import guarding
 from remediate.errors import PlanError, Unprovable
 from remediate.model.change import Candidate
+from remediate.model.device import ConfigFile, Device, Guard
 from remediate.model.rule import Caller, CallerIntent, Setting
-from remediate.model.site import ConfigFile, Device, Guard, Role
+from remediate.model.site import Role
 from remediate.platforms.dcm4chee_arc import SPEC, Dcm4cheeArc
 from remediate.platforms.dcm4chee_arc.document import ACCEPTED, OURS, Document
 from remediate.render import Renderer

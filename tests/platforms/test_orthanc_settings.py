@@ -11,8 +11,9 @@ import pytest
 from remediate.change import guarding
 from remediate.errors import PlanError
 from remediate.model.change import Candidate
+from remediate.model.device import ConfigFile, Device, Guard
 from remediate.model.rule import Caller, CallerIntent
-from remediate.model.site import ConfigFile, Device, Guard, Role
+from remediate.model.site import Role
 from remediate.platforms.archive.files import Files
 from remediate.platforms.orthanc import Orthanc, settings
 from remediate.platforms.orthanc.document import Document

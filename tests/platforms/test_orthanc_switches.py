@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from remediate.change import guarding
 from remediate.errors import DriftError, PlanError, Unprovable
 from remediate.model.change import Candidate, Section
+from remediate.model.device import TlsFiles
 from remediate.model.rule import ArchiveIntent, Permit, TlsIntent, WebLoginIntent
-from remediate.model.site import TlsFiles
 from remediate.platforms.archive import certificates
 from remediate.platforms.archive.patch import parsed_patch
 from remediate.platforms.orthanc.document import Document
@@ -41,9 +41,10 @@ TLS = TlsIntent(
     certificate="/etc/tls/own.crt",
     key="/etc/tls/own.key",
     trusted="/etc/tls/peers.crt",
+    ports=(104,),
     peers=(Permit(peer="ct-1", source="10.20.0.10/32", ports=(104,)),),
 )
-WEB = WebLoginIntent(pacs="north", control="web_auth", device="north")
+WEB = WebLoginIntent(pacs="north", control="web_auth", device="north", ports=(8042,))
 
 
 def candidate(text: str, *intents: ArchiveIntent) -> Candidate:

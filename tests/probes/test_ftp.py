@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import tracemalloc
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from remediate.model.observation import Rung, Surface
 from remediate.model.site import ServiceKind
+from tests.busy import in_time
 
 from .daemons import vsftpd
 from .peers import Peer, Script, ask, look_at
@@ -35,7 +35,8 @@ BOTH = {Surface.ANONYMOUS_FTP, Surface.DIRECTORY_LISTING}
 def test_vsftpd(tmp_path: Path, settings: dict[str, str], surfaces: set[Surface], detail: str) -> None:
     with vsftpd(tmp_path, **settings) as port:
         seen = ask(port, ServiceKind.FTP, 5.0)
-    assert (seen.rung, set(seen.surfaces), seen.detail) == (Rung.OPEN, surfaces, detail)
+    rung = Rung.OPEN if surfaces else Rung.FTP_GUARDED
+    assert (seen.rung, set(seen.surfaces), seen.detail) == (rung, surfaces, detail)
     assert "MADEUP" not in seen.model_dump_json()
 
 
@@ -56,33 +57,41 @@ LISTING = b"213-Status of MADEUP\r\n drwx MADEUP^PATIENT\r\n213 End\r\n"
 
 
 @pytest.mark.parametrize(
-    ("script", "sent", "surfaces"),
+    ("script", "sent", "surfaces", "rung"),
     [
-        (converses(b"220 x\r\n", b"331 x\r\n", b"230 x\r\n", LISTING), USER + PASS + STAT + QUIT, BOTH),
-        (converses(b"220-a\r\n 220 b\r\n220 c\r\n", b"230 x\r\n", LISTING), USER + STAT + QUIT, BOTH),
-        (converses(b"220 x\n", b"332 x\n", b"230-x\nMADEUP\n230 x\n", LISTING), USER + PASS + STAT + QUIT, BOTH),
+        (converses(b"220 x\r\n", b"331 x\r\n", b"230 x\r\n", LISTING), USER + PASS + STAT + QUIT, BOTH, Rung.OPEN),
+        (converses(b"220-a\r\n 220 b\r\n220 c\r\n", b"230 x\r\n", LISTING), USER + STAT + QUIT, BOTH, Rung.OPEN),
+        (
+            converses(b"220 x\n", b"332 x\n", b"230-x\nMADEUP\n230 x\n", LISTING),
+            USER + PASS + STAT + QUIT,
+            BOTH,
+            Rung.OPEN,
+        ),
         (
             converses(b"220 x\r\n", b"230 x\r\n", b"213-x\r\n213 End\r\n"),
             USER + STAT + QUIT,
             {Surface.ANONYMOUS_FTP},
+            Rung.OPEN,
         ),
         (
             converses(b"220 x\r\n", b"230 x\r\n", b"211-Status\r\n Connected\r\n211 End\r\n"),
             USER + STAT + QUIT,
             {Surface.ANONYMOUS_FTP},
+            Rung.OPEN,
         ),
-        (converses(b"220 x\r\n", b"230 x\r\n", b"502 no\r\n"), USER + STAT + QUIT, {Surface.ANONYMOUS_FTP}),
-        (converses(b"220 x\r\n", b"331 x\r\n", b"530 no\r\n"), USER + PASS + QUIT, set()),
-        (converses(b"220 x\r\n", b"530 TLS first\r\n"), USER + QUIT, set()),
-        (converses(b"220 x\r\n", b"331 x\r\n", b"202 superfluous\r\n"), USER + PASS + QUIT, set()),
-        (converses(b"421 busy\r\n"), b"", set()),
-        (converses(b"530 no\r\n"), b"", set()),
+        (converses(b"220 x\r\n", b"230 x\r\n", b"502 no\r\n"), USER + STAT + QUIT, {Surface.ANONYMOUS_FTP}, Rung.OPEN),
+        (converses(b"220 x\r\n", b"331 x\r\n", b"530 no\r\n"), USER + PASS + QUIT, set(), Rung.FTP_GUARDED),
+        (converses(b"220 x\r\n", b"530 TLS first\r\n"), USER + QUIT, set(), Rung.FTP_GUARDED),
+        (converses(b"220 x\r\n", b"331 x\r\n", b"421 too many\r\n"), USER + PASS + QUIT, set(), Rung.OPEN),
+        (converses(b"220 x\r\n", b"331 x\r\n", b"202 superfluous\r\n"), USER + PASS + QUIT, set(), Rung.OPEN),
+        (converses(b"421 busy\r\n"), b"", set(), Rung.OPEN),
+        (converses(b"530 no\r\n"), b"", set(), Rung.OPEN),
     ],
 )
-def test_what_is_said(script: Script, sent: bytes, surfaces: set[Surface]) -> None:
+def test_what_is_said(script: Script, sent: bytes, surfaces: set[Surface], rung: Rung) -> None:
     seen, peer = asyncio.run(look_at(script, ServiceKind.FTP, 2.0))
     assert (bytes(peer.received), set(seen.surfaces)) == (sent, surfaces)
-    assert seen.rung is Rung.OPEN and "MADEUP" not in seen.model_dump_json()
+    assert seen.rung is rung and "MADEUP" not in seen.model_dump_json()
 
 
 def endless(before: bytes, more: bytes) -> Script:
@@ -131,13 +140,16 @@ async def resets_after_the_login(peer: Peer) -> None:
     ],
 )
 def test_misbehaviour(script: Script, detail: str, surfaces: set[Surface]) -> None:
+    deadline = 0.6 if detail.endswith("in time") else 10.0  # what else ends it comes before, on a busy machine too
     tracemalloc.start()
     try:
-        start = time.monotonic()
-        seen, _ = asyncio.run(look_at(script, ServiceKind.FTP))
+        seen, _ = in_time(
+            lambda: asyncio.run(look_at(script, ServiceKind.FTP, deadline)),
+            lambda found: found[0].elapsed,
+            deadline + 0.5,
+        )
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert (seen.detail, set(seen.surfaces), seen.rung) == (detail, surfaces, Rung.OPEN)
-    assert seen.elapsed < 0.6 + 0.5 and time.monotonic() - start < 4
     assert peak < 2 << 20

@@ -1,6 +1,9 @@
-"""Archives that are configured on their own host, by a file or an LDAP directory: read over SSH and put in force there.
+"""Archives and their fronts, configured on their own host by a file or an LDAP directory: read over SSH, put in force
+there.
 
 What a product is, is in a ``Product``: its parser and editor, and what each control is in its words. All else is here.
+A front may answer for several archives: there the first word of a setting's key is the port where it counts, and so is
+each member's name in a patch. One that can answer for a single archive only has no such word.
 """
 
 from __future__ import annotations
@@ -8,20 +11,22 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from remediate.controls import CONTROLS
 from remediate.errors import Unprovable
 from remediate.model.change import Capabilities, Unit
+from remediate.model.device import Device, Login
 from remediate.model.rule import ArchiveIntent, Setting
-from remediate.model.site import Device, Login
 from remediate.platforms import unit
 from remediate.platforms.archive.directory import Shown
 from remediate.platforms.archive.driver import ArchiveFile
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.scripts import InForce
+from remediate.platforms.archive.trial import Trial
 from remediate.platforms.session import EXEC_ONLY, Session
 
 
 class Product(Protocol):
-    """One archive product. Pure. A document is its parsed configuration, and has its ``text``."""
+    """One product, of an archive or a front. Pure. A document is its parsed configuration, and has its ``text``."""
 
     name: str
     capabilities: Capabilities
@@ -32,6 +37,8 @@ class Product(Protocol):
     siblings: str
     #: The intents that it can carry out.
     intents: tuple[type[ArchiveIntent], ...]
+    #: What the program itself says of its files; None where it says nothing without being started.
+    trial: Trial | None
 
     def parsed(self, text: str) -> Any:
         """Raises Unprovable for a text that the product would read otherwise, or not at all."""
@@ -113,11 +120,14 @@ class ArchiveSpec:
     def context(
         self, device: Device, state: State, printed: Mapping[str, tuple[Setting, ...] | None]
     ) -> dict[str, Any]:
-        end = _section("", device)
-        patches = {
-            name: self._product.patch(state.document, name.removesuffix(end), wanted or ())
-            for name, wanted in printed.items()
-        }
+        found = self._product.found(state.document)
+        patches = {}
+        for name, wanted in printed.items():
+            control = next(one for one in CONTROLS if name in {_section(one, owner) for owner in _owners(device)})
+            own = state.sections.get(name, ())
+            others = [setting for setting in found.get(control, ()) if setting not in own]
+            whole = sorted([*(wanted or ()), *others], key=lambda one: one.key)
+            patches[name] = self._product.patch(state.document, control, whole)
         return {"patches": patches}
 
     def simulate(self, device: Device, state: State, text: str) -> State:
@@ -125,7 +135,7 @@ class ArchiveSpec:
 
     def prove(
         self,
-        device: Device,  # noqa: ARG002 -- the settings are the same for every archive
+        device: Device,  # noqa: ARG002 -- a section is named by the archive that it is for
         before: State,  # noqa: ARG002 -- what is not ours is compared by the caller
         after: State,
         intents: Sequence[ArchiveIntent],
@@ -133,7 +143,7 @@ class ArchiveSpec:
         """Every setting is as meant, nothing else of the control's is left, and nobody is locked out."""
         wrong: list[str] = []
         for intent in intents:
-            there = {s.key: s.value for s in self._product.found(after.document).get(intent.control, ())}
+            there = {s.key: s.value for s in after.sections.get(intent.section, ())}
             meant = {s.key: s.value for s in self._product.settings(intent)}
             wrong += [
                 f"{'.'.join(key)} would be {there.get(key, 'missing')}, meant {meant.get(key, 'to be missing')}"
@@ -152,13 +162,31 @@ class ArchiveSpec:
             return unit.of_linux(session)
 
     def _state(self, device: Device, document: Any) -> State:
-        return State(
-            sections={_section(control, device): s for control, s in self._product.found(document).items()},
-            foreign=self._product.foreign(document),
-            document=document,
-        )
+        sections: dict[str, tuple[Setting, ...]] = {}
+        for control, settings in self._product.found(document).items():
+            for setting in settings:
+                name = _section(control, _owner(device, setting))
+                sections[name] = (*sections.get(name, ()), setting)
+        return State(sections=sections, foreign=self._product.foreign(document), document=document)
 
 
-def _section(control: str, device: Device) -> str:
-    """As ``ArchiveIntent.section``: an archive is the one PACS that it configures."""
-    return f"{control}_{device.name}"
+def _section(control: str, owner: str) -> str:
+    """As ``ArchiveIntent.section``."""
+    return f"{control}_{owner}"
+
+
+def _fronts(device: Device) -> Mapping[int, str]:
+    return device.config.fronts if device.config is not None else {}
+
+
+def _owners(device: Device) -> tuple[str, ...]:
+    """The archives that it configures: itself, or those in whose place it answers."""
+    return tuple(_fronts(device).values()) or (device.name,)
+
+
+def _owner(device: Device, setting: Setting) -> str:
+    """On a port of a front that no archive of the inventory is behind: the port, so that nobody's intent is for it."""
+    fronts, word = _fronts(device), setting.key[0]
+    if not fronts or not word.isdecimal():
+        return _owners(device)[0]
+    return fronts.get(int(word), f"port {word}")

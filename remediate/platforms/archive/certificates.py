@@ -7,12 +7,17 @@ from datetime import datetime
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_public_key
 
-from remediate.model.site import TlsFiles
+from remediate.model.device import TlsFiles
 
 
-def faults(files: TlsFiles, *, certificate: str, public_key: str, trusted: str, now: datetime) -> tuple[str, ...]:
-    """``public_key``: that of the private key. The texts are PEM; "" for what is not there or cannot be read."""
-    own, others = _certificates(certificate), _certificates(trusted)
+def faults(
+    files: TlsFiles, *, certificate: str, public_key: str, trusted: str | None, now: datetime
+) -> tuple[str, ...]:
+    """``public_key``: that of the private key. The texts are PEM; "" for what is not there or cannot be read.
+
+    ``trusted``: None where no certificate is asked for.
+    """
+    own = _certificates(certificate)
     wrong = []
     if own is None:
         wrong.append(f"no certificate (PEM) can be read in {files.certificate} (config.tls.certificate)")
@@ -26,7 +31,9 @@ def faults(files: TlsFiles, *, certificate: str, public_key: str, trusted: str, 
         )
     elif own is not None and public != _public(_pem(own[0])):
         wrong.append(f"the private key in {files.key} does not belong to the certificate in {files.certificate}")
-    if others is None:
+    if trusted is None:
+        return tuple(wrong)
+    if (others := _certificates(trusted)) is None:
         wrong.append(f"no certificate (PEM) can be read in {files.trusted} (config.tls.trusted)")
     elif (said := [_dates(one, now) for one in others]) and all(said):
         wrong.append(f"no certificate in {files.trusted} counts today: the first one {said[0][0]}")

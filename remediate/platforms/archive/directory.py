@@ -49,6 +49,7 @@ put() {{
 }}
 take_back() {{ if same old || same new; then put old; fi; }}
 give_back() {{ :; }}
+answers() {{ false; }}
 loaded() {{ put old; }}
 restarted() {{
     timeout {_RELOAD} sh restart.sh > restart.log 2>&1

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 
 from remediate.errors import CommandRejected, Unprovable
 from remediate.model.change import Candidate, Diff, Pending, Token, Unit
+from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent
-from remediate.model.site import Device, IPAddress
+from remediate.model.site import IPAddress
 from remediate.platforms import PushState, deadman, unit
 from remediate.platforms.archive import certificates, connections, directory, scripts
 from remediate.platforms.archive.files import Files
@@ -67,12 +68,14 @@ class ArchiveFile:
             )
         else:
             lacks += self._product.unfit(self._files(), facts.get("command", ""), controls)
-            if TLS_ONLY in controls:
+            lacks += self._tried()
+            if TLS_ONLY in controls or (self._config.fronts and self._config.tls is not None):
                 lacks += self._certificates()
         if not facts.get("ss"):
             lacks.append("no ss: install iproute2; it shows when the archive listens again")
         elif facts.get("listens") != "yes":
-            lacks.append(f"nothing listens on port {', '.join(ports)}: a restart could not be seen to work")
+            nobody = f"nothing listens on port {', '.join(ports)}: a restart could not be seen to work"
+            lacks.append(f"{nobody}; a front must answer before it can refuse" if self._config.fronts else nobody)
         else:
             lacks += self._product.lacks(facts.get("command", ""))
         return tuple(lacks)
@@ -130,7 +133,7 @@ class ArchiveFile:
                 "undo.sh": scripts.UNDO,
                 "save.sh": scripts.SAVE_ONE,
             },
-            scripts.CHECK,
+            scripts.CHECK + (self._product.trial.check if self._product.trial else ""),
         )
         self._candidate = candidate
 
@@ -192,6 +195,8 @@ class ArchiveFile:
             if isinstance(section.intent, ArchiveIntent)
             for way in section.intent.ways_back
         ]
+        if self._product.in_force is InForce.RELOAD:  # what is open there goes on
+            return scripts.common(shlex.quote(config.path), config.ports, (), (), reload=True)
         return scripts.common(shlex.quote(config.path), config.ports, config.dicom_ports, ways_back)
 
     def _read(self, path: str | None = None) -> str:
@@ -204,17 +209,28 @@ class ArchiveFile:
             names = self._deadman.run(scripts.SIBLINGS, self._config.path, self._product.siblings).out.splitlines()
         return Files(self._config.path, self._read(), {name: self._read(name) for name in names})
 
+    def _tried(self) -> tuple[str, ...]:
+        trial = self._product.trial
+        if trial is None or not trial.asks:
+            return ()
+        said = self._deadman.run(deadman.HEAD + trial.asks, self._config.path, *trial.given(self._config))
+        return trial.told(self._config, said.out)
+
     def _certificates(self) -> tuple[str, ...]:
         """What is wrong with the files that TLS needs; of the private key only the public half leaves the host."""
         if self._config.tls is None:
             return ("config.tls is not in the inventory: it names the certificate, its key, and whom to trust",)
         tls = self._config.tls
-        texts = [self._deadman.run(scripts.READ, path) for path in (tls.certificate, tls.trusted)]
         public = self._deadman.run(scripts.PUBLIC_KEY, tls.key)
         return certificates.faults(
             tls,
-            certificate="" if texts[0].status else texts[0].out,
+            certificate=self._text(tls.certificate),
             public_key="" if public.status else public.out,
-            trusted="" if texts[1].status else texts[1].out,
+            trusted=self._text(tls.trusted) if tls.trusted is not None else None,
             now=datetime.now(UTC),
         )
+
+    def _text(self, path: str) -> str:
+        """ "" for a file that is not there."""
+        found = self._deadman.run(scripts.READ, path)
+        return "" if found.status else found.out

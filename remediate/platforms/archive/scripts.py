@@ -15,7 +15,8 @@ class InForce(Enum):
 
     ``RESTART``: only a start of its own does, and its ports are closed meanwhile. ``CHANGE``: it looks at its file once
     a second by itself, so what is in force is what stands there, and a restart of the host takes nothing back.
-    ``RELOAD``: a command does, and no port is closed; it stands in an LDAP directory.
+    ``RELOAD``: a command does, and no port is closed; it stands in an LDAP directory, or other processes take over the
+    sockets of those that ran.
     """
 
     RESTART = "restart"
@@ -98,6 +99,7 @@ if restarted; then loaded; exit; fi
 cat restart.log >&2
 put old
 if restarted; then echo "the archive did not come back with the new file; it runs with the old one again" >&2
+elif answers; then echo "the restart command changes nothing: what listened before listens still" >&2
 else echo "THE ARCHIVE IS DOWN: it came back neither with the new file nor with the old one" >&2; fi
 exit 9
 """
@@ -136,18 +138,20 @@ done
 _QUIET, _RESTART = 20, 40
 
 
+#: Hidden: a product may read whatever else is in that folder.
 _FILE = """\
-file=$(readlink -f -- {file})
+file=$(readlink -f -- {file}); beside=${{file%/*}}/.${{file##*/}}.rmd
 same() {{ cmp -s "$1" "$file"; }}
-ready() {{ cp -p "$file" "$file.rmd-$1" && cat "$1" > "$file.rmd-$1"; }}
-clean() {{ rm -f "$file".rmd-*; }}
+ready() {{ cp -p "$file" "$beside-$1" && cat "$1" > "$beside-$1"; }}
+clean() {{ rm -f "$beside"-*; }}
+answers() {{ false; }}
 take_back() {{
-    same old || same new || [ -e "$file.rmd-theirs" ] || cp -p "$file" "$file.rmd-theirs" || return
+    same old || same new || [ -e "$beside-theirs" ] || cp -p "$file" "$beside-theirs" || return
     ready old && put old
 }}
 give_back() {{
-    [ ! -e "$file.rmd-theirs" ] || mv "$file.rmd-theirs" "$file"
-    rm -f "$file.rmd-new"
+    [ ! -e "$beside-theirs" ] || mv "$beside-theirs" "$file"
+    rm -f "$beside-new"
 }}
 """
 
@@ -155,10 +159,10 @@ give_back() {{
 _BY_ITSELF = f"""{_FILE}\
 quiet() {{{{ :; }}}}
 put() {{{{
-    while [ "$(stat -c %Y "$file.rmd-$1")" = "$(stat -c %Y "$file")" ]; do sleep 0.1; touch "$file.rmd-$1"; done
-    mv "$file.rmd-$1" "$file"
+    while [ "$(stat -c %Y "$beside-$1")" = "$(stat -c %Y "$file")" ]; do sleep 0.1; touch "$beside-$1"; done
+    mv "$beside-$1" "$file"
 }}}}
-loaded() {{{{ rm -f "$file.rmd-old"; }}}}
+loaded() {{{{ rm -f "$beside-old"; }}}}
 restarted() {{{{
     since=$(date +%s); : > restart.log
     while [ "$(date +%s)" = "$since" ]; do sleep 0.1; done
@@ -174,36 +178,62 @@ def by_itself(file: str, ports: Iterable[int]) -> str:
     return _BY_ITSELF.format(file=file, ports=" ".join(map(str, ports)))
 
 
-def common(file: str, ports: Iterable[int], dicom: Iterable[int], callers: Iterable[tuple[IPAddress, int]]) -> str:
+#: Whether others hold the sockets than before; a master process stays.
+_HANDED_OVER = """\
+holders() {{ ss -Hltnp '( {listening} )' 2>/dev/null | grep -o 'pid=[0-9]*' | sort -u; }}
+fresh() {{
+    holders > holding
+    grep -qvxFf held holding && [ "$(grep -cxFf held holding)" -le 1 ]
+}}
+"""
+_NEVER = """\
+holders() {{ :; }}
+fresh() {{ false; }}
+"""
+
+
+def common(
+    file: str,
+    ports: Iterable[int],
+    dicom: Iterable[int],
+    callers: Iterable[tuple[IPAddress, int]],
+    *,
+    reload: bool = False,
+) -> str:
     """``file``: quoted for the shell. ``dicom``: those of its ports on which associations come in; ``callers``: where
-    it opens some itself. Others, those of browsers, may be cut.
+    it opens some itself. Others, those of browsers, may be cut. ``reload``: the sockets may stay as they are.
     """
     listening = " or ".join(f"sport = :{port}" for port in ports)
     ways = [f"sport = :{port}" for port in dicom]
     ways += [f"( dst {_host(address)} and dport = :{port} )" for address, port in dict.fromkeys(callers)]
+    connected = " or ".join(ways)
+    waits = f"ss -Htn state established '( {connected} )' | grep -q ." if ways else "false"
     return f"""\
 {_FILE.format(file=file)}\
+{(_HANDED_OVER if reload else _NEVER).format(listening=listening)}\
+ports="{" ".join(map(str, ports))}"
+answers() {{ listeners > listening && [ -s before ] && cmp -s before listening; }}
 now() {{ date +%s%N; }}
 listeners() {{ ss -Hltne '( {listening} )' | sed -n 's/.* ino:\\([0-9]*\\).*/\\1/p' | sort; }}
 quiet() {{
     until=$(($(now) + {_QUIET} * 1000000000))
-    while ss -Htn state established '( {" or ".join(ways)} )' | grep -q .; do
+    while {waits}; do
         [ "$(now)" -lt "$until" ] || return 1
         sleep 0.2
     done
 }}
-put() {{ mv "$file.rmd-$1" "$file"; }}
+put() {{ mv "$beside-$1" "$file"; }}
 loaded() {{ put old; }}
 restarted() {{
-    listeners > before; count=$(grep -c . < before)
+    listeners > before; holders > held; count=$(grep -c . < before)
     [ "$count" -gt 0 ] || count={len(tuple(ports))}
     gone=$(now); until=$(($(now) + {_RESTART} * 1000000000)); at=
     rm -f restart.status down
     ( sh restart.sh > restart.log 2>&1; echo $? > restart.status ) &
     while [ -z "$at" ] || [ ! -s restart.status ]; do
         listeners > listening
-        if [ -s before ] && cmp -s before listening; then gone=$(now)
-        elif [ -n "$at" ]; then :
+        if [ -n "$at" ]; then :
+        elif [ -s before ] && cmp -s before listening; then gone=$(now); ! fresh || at=$gone
         elif [ "$(grep -c . < listening)" -ge "$count" ] && ! grep -qxFf listening before; then at=$(now); fi
         if [ -s restart.status ] && [ "$(cat restart.status)" != 0 ]; then return 1; fi
         if [ "$(now)" -ge "$until" ]; then

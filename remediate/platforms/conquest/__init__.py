@@ -23,6 +23,7 @@ from remediate.platforms.archive.directory import Shown
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.patch import parsed_patch
 from remediate.platforms.archive.scripts import InForce
+from remediate.platforms.archive.trial import Trial
 from remediate.platforms.conquest.document import LONGEST_VALUE, LUA, SCRIPT, Document, Filter, size
 
 CONTROL = "ae_title"
@@ -35,6 +36,7 @@ class Conquest:
     name = "conquest"
     siblings = ""
     in_force = InForce.CHANGE
+    trial: Trial | None = None
     shown: Shown | None = None
     intents: tuple[type[ArchiveIntent], ...] = (CallerIntent,)
     capabilities = Capabilities(

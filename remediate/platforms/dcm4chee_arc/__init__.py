@@ -23,6 +23,7 @@ from remediate.platforms.archive.directory import Shown
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.patch import parsed_patch
 from remediate.platforms.archive.scripts import InForce
+from remediate.platforms.archive.trial import Trial
 from remediate.platforms.dcm4chee_arc.document import ACCEPTED, CLASSES, SHOWN, Document
 
 CONTROL = "ae_title"
@@ -34,6 +35,7 @@ class Dcm4cheeArc:
     name = "dcm4chee_arc"
     siblings = ""
     in_force = InForce.RELOAD
+    trial: Trial | None = None
     shown: Shown | None = Shown(CLASSES, SHOWN, ACCEPTED)
     intents: tuple[type[ArchiveIntent], ...] = (CallerIntent,)
     capabilities = Capabilities(

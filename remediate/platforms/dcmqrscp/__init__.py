@@ -21,6 +21,7 @@ from remediate.platforms.archive.directory import Shown
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.patch import parsed_patch
 from remediate.platforms.archive.scripts import InForce
+from remediate.platforms.archive.trial import Trial
 from remediate.platforms.dcmqrscp.document import AES, ANY, CALLERS, HOSTS, LONGEST, OURS, Document
 
 #: What would end a word in the file.
@@ -34,6 +35,7 @@ class Dcmqrscp:
     siblings = ""
     intents: tuple[type[ArchiveIntent], ...] = (CallerIntent,)
     in_force = InForce.RESTART
+    trial: Trial | None = None
     shown: Shown | None = None
     capabilities = Capabilities(
         revert_min=timedelta(minutes=2),  # a push that waits for associations and fails to restart takes 100 s

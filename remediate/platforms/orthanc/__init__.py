@@ -15,6 +15,7 @@ from remediate.platforms.archive.directory import Shown
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.patch import parsed_patch
 from remediate.platforms.archive.scripts import InForce
+from remediate.platforms.archive.trial import Trial
 from remediate.platforms.orthanc import settings, tls, web
 from remediate.platforms.orthanc.document import Document
 from remediate.platforms.orthanc.secrets import masked
@@ -47,6 +48,7 @@ class Orthanc:
     siblings = ".json"
     intents: tuple[type[ArchiveIntent], ...] = (CallerIntent, TlsIntent, WebLoginIntent)
     in_force = InForce.RESTART
+    trial: Trial | None = None
     shown: Shown | None = None
     capabilities = Capabilities(
         revert_min=timedelta(minutes=2),  # a push that waits for associations and fails to restart takes 100 s
