@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 import pytest
 from netmiko import ConnectHandler
 
+from tests.lab_devices.echo import Echo
+
 T = TypeVar("T")
 
 STARTUP = """!
@@ -147,6 +149,13 @@ def login(router: Process) -> Iterator[Any]:
     connection = router.login()
     yield connection
     connection.disconnect()
+
+
+@pytest.fixture
+def target() -> Iterator[Echo]:
+    one = Echo()
+    yield one
+    one.close()
 
 
 def until(question: Callable[[], T], fits: Callable[[T], bool], within: float = 10.0) -> T:

@@ -11,7 +11,7 @@ sockets, a denied connection is accepted and reset at once.
 
 A relayed connection is judged again, in both directions, whenever the rules change: one that is denied now is cut
 without a word (nothing is carried any more), and goes on if the rules let it again, as packets through a stateless
-filter do.
+filter do. A connection that was translated ends with what translated it, for its packets have nowhere to go.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import struct
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 _SO_ATTACH_REUSEPORT_CBPF, _SO_MEMINFO = 51, 55  # asm-generic/socket.h
@@ -68,6 +69,18 @@ class Rules(Protocol):
 
     def carries(self, flow: Flow) -> bool:
         """Whether an open connection's packets pass, both ways; counts nothing."""
+        ...
+
+    def knows(self, flow: Flow) -> bool:
+        """Whether an open connection is still one of the router's; a translated one may be forgotten, and ends."""
+        ...
+
+    def carried(self, flow: Flow) -> None:
+        """Packets of an open connection have passed."""
+        ...
+
+    def closed(self, flow: Flow) -> None:
+        """An open connection has ended, whoever ended it."""
         ...
 
     def program(self, destination: str, port: int) -> tuple[list[Instruction], list[Callable[[int], None]]]:
@@ -132,8 +145,10 @@ class _Drop:
 
 
 class _Connection:
-    def __init__(self, flow: Flow, client: socket.socket, server: socket.socket) -> None:
+    def __init__(self, flow: Flow, client: socket.socket, server: socket.socket, carried: Callable[[], None]) -> None:
+        """``carried``: told of everything that passes."""
         self.flow = flow
+        self._carried = carried
         self._sockets = (client, server)
         self._passing = asyncio.Event()
 
@@ -167,6 +182,7 @@ class _Connection:
                 await self._passing.wait()  # a reset, too, has to pass the rules
                 raise
             await self._passing.wait()
+            self._carried()
             if not data:
                 sink.shutdown(socket.SHUT_WR)
                 return
@@ -223,9 +239,13 @@ class Relay:
             self._program = program
             _attach(self._accepting, program)
             self._counters = [(count, drop.count()) for count, drop in zip(counters, self._drops, strict=False)]
-        for connection in self._connections.values():
-            if connection is not None:
+        for task, connection in self._connections.items():
+            if connection is None:
+                continue
+            if self.rules.knows(connection.flow):
                 connection.let(self.rules.carries(connection.flow))
+            else:
+                task.cancel()
 
     def collect(self) -> None:
         """Hands what the kernel has dropped since to the counters."""
@@ -248,10 +268,11 @@ class Relay:
                 continue
             task = asyncio.create_task(self._forward(flow, client), name=f"relay {self.name} {address}")
             self._connections[task] = None
-            task.add_done_callback(self._ended)
+            task.add_done_callback(partial(self._ended, flow))
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _ended(self, flow: Flow, task: asyncio.Task[None]) -> None:
         del self._connections[task]
+        self.rules.closed(flow)
         if not task.cancelled():
             task.result()  # a fault of this program is not to be lost
 
@@ -273,8 +294,12 @@ class Relay:
             _reset(client)
             server.close()
             raise
-        connection = _Connection(flow, client, server)
-        connection.let(self.rules.carries(flow))  # the rules may have changed in between
+        connection = _Connection(flow, client, server, lambda: self.rules.carried(flow))
+        if not self.rules.knows(flow):  # the rules may have changed in between
+            _reset(client)
+            _reset(server)
+            return
+        connection.let(self.rules.carries(flow))
         task = asyncio.current_task()
         assert task is not None
         self._connections[task] = connection

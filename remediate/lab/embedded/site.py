@@ -23,7 +23,8 @@ class Layout:
     """Every address is 127.``net``.x.y, so that several sites can stand side by side.
 
     ``published`` and ``inside`` are where the router takes connections for the archive, from outside and from the
-    clinic; ``internet`` and ``clinic`` are where these two call from.
+    clinic; ``internet`` and ``clinic`` are where these two call from. The archive is known by ``inside`` to everybody,
+    the router's static NAT included; it listens at ``archive``, where only the router calls.
     """
 
     net: int
@@ -53,11 +54,11 @@ class Layout:
 
     @property
     def inside(self) -> str:
-        return self.at(20, 5)
+        return self.at(10, 5)
 
     @property
     def archive(self) -> str:
-        return self.at(10, 5)
+        return self.at(10, 105)
 
     @property
     def router_management(self) -> str:
@@ -172,12 +173,12 @@ def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterato
     i = site.layout
     relays = []
     for service, port in (("dicom", i.dicom_port), ("web", i.web_port)):
-        target = f"{i.archive}:{port}"
+        target = f"{i.archive}:{port}={i.inside}:{port}"
         relays += [
             "--relay",
-            f"outside-{service}:GigabitEthernet0/0>GigabitEthernet0/2:{i.published}:{port}->{target}",
+            f"outside-{service}:GigabitEthernet0/0:{i.published}:{port}->{target}",
             "--relay",
-            f"inside-{service}:GigabitEthernet0/1>GigabitEthernet0/2:{i.inside}:{port}->{target}",
+            f"inside-{service}:GigabitEthernet0/1:{i.inside}:{port}->{target}",
         ]
     arguments = [
         "--config",
@@ -303,7 +304,7 @@ _PLAYBOOK = """\
 
 
 def _startup_config(i: Layout) -> str:
-    """An edge router as one finds them: a list that somebody opened for the archive, years ago."""
+    """An edge router as one finds them: somebody published the archive, and opened the list for it, years ago."""
     return f"""\
 !
 version 15.7
@@ -319,12 +320,17 @@ interface GigabitEthernet0/0
  ip address {i.router_outside} 255.255.255.0
  ip access-group OUTSIDE-IN in
  no ip unreachables
+ ip nat outside
 interface GigabitEthernet0/1
  description clinic
  ip address {i.at(20, 1)} 255.255.255.0
+ ip nat inside
 interface GigabitEthernet0/2
  description archive
  ip address {i.at(10, 1)} 255.255.255.0
+ ip nat inside
+ip nat inside source static tcp {i.inside} {i.dicom_port} {i.published} {i.dicom_port} extendable
+ip nat inside source static tcp {i.inside} {i.web_port} {i.published} {i.web_port} extendable
 ip access-list extended OUTSIDE-IN
  remark the radiologists need this from home, ticket 4711
  permit tcp any host {i.published} eq {i.dicom_port}

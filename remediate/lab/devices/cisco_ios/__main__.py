@@ -24,7 +24,8 @@ from remediate.lab.devices.relay import Relay, drops_work
 from remediate.lab.devices.ssh import listen
 
 _ENDPOINT = r"(\d+\.\d+\.\d+\.\d+):(\d+)"
-_RELAY = re.compile(rf"([\w.-]+):([^:>]+)(?:>([^:>]+))?:{_ENDPOINT}->{_ENDPOINT}(?:@{_ENDPOINT})?")
+_RELAY = re.compile(rf"([\w.-]+):([^:>]+)(?:>([^:>]+))?:{_ENDPOINT}->{_ENDPOINT}(?:={_ENDPOINT})?(?:@{_ENDPOINT})?")
+_FAULTS = {"drops-inside", "forgets-confirm", "rejects-line", "locks-out", "keeps-publishing", "no-forced"}
 
 
 def _options(arguments: Sequence[str]) -> argparse.Namespace:
@@ -37,9 +38,10 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "--relay",
         action="append",
         default=[],
-        metavar="NAME:IN[>OUT]:ADDRESS:PORT->TARGET:PORT[@DESTINATION:PORT]",
+        metavar="NAME:IN[>OUT]:ADDRESS:PORT->TARGET:PORT[=HOST:PORT][@DESTINATION:PORT]",
         help="forward TCP that comes in by interface IN; the access lists take ADDRESS:PORT for DESTINATION:PORT "
-        "(itself by default); OUT is where the routing table leads to",
+        "(itself by default); OUT is where the routing table leads to; with HOST:PORT the target is this host, and "
+        "is reached only by what is addressed to it, or translated to it by static NAT",
     )
     parser.add_argument("--serial", default="FTX00000000", help="what tells it from another one of its kind")
     parser.add_argument("--minute", type=float, default=60.0, metavar="SECONDS", help="length of a timer's minute")
@@ -48,9 +50,11 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="HOW",
-        help="drops-inside=RELAY: that relay dies as soon as a list bound inbound elsewhere changes; "
+        help="drops-inside=RELAY: that relay dies as soon as a list bound inbound elsewhere, or static NAT, changes; "
         "forgets-confirm: the timer goes on after a confirm; rejects-line=TEXT: lines with TEXT are refused; "
-        "locks-out: no new session as soon as a list bound inbound changes",
+        "locks-out: no new session as soon as a list bound inbound, or static NAT, changes; "
+        "keeps-publishing: static NAT that is removed goes on translating; "
+        "no-forced: a release that does not know `no ip nat ... forced`",
     )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input is closed")
     return parser.parse_args(arguments)
@@ -64,8 +68,9 @@ def _interface(router: Router, name: str) -> str:
 
 
 def _inbound(router: Router, interfaces: Iterable[str]) -> list[list[str]]:
+    """What is done to packets that come in there: the lists, and static NAT."""
     bound = (router.running.bound(interface, "in") for interface in interfaces)
-    return [acl.body() if acl else [] for acl in bound]
+    return [[entry.line() for entry in router.running.nat], *(acl.body() if acl else [] for acl in bound)]
 
 
 def _relays(router: Router, texts: Sequence[str], broken: Sequence[str]) -> list[Relay]:
@@ -76,13 +81,13 @@ def _relays(router: Router, texts: Sequence[str], broken: Sequence[str]) -> list
         if match is None:
             raise SystemExit(f"--relay: cannot read {text!r}")
         name, into, out, *ends = match.groups()
-        listening, target, destination = (
-            (ends[i], int(ends[i + 1])) if ends[i] is not None else None for i in (0, 2, 4)
+        listening, target, host, destination = (
+            (ends[i], int(ends[i + 1])) if ends[i] is not None else None for i in (0, 2, 4, 6)
         )
         assert listening is not None
         assert target is not None
         ingress[name] = _interface(router, into)
-        way = Way(router, ingress[name], _interface(router, out) if out else None)
+        way = Way(router, ingress[name], _interface(router, out) if out else None, host=host)
         relays.append(Relay(name, way, listening, target, destination))
     for name in broken:
         if name not in ingress:
@@ -103,13 +108,18 @@ def _watch(stop: asyncio.Event) -> None:
 
 async def _serve(options: argparse.Namespace) -> None:
     how = dict(text.partition("=")[::2] for text in options.misbehave)
-    unknown = set(how) - {"drops-inside", "forgets-confirm", "rejects-line", "locks-out"}
+    unknown = set(how) - _FAULTS
     if unknown:
         raise SystemExit(f"--misbehave: unknown: {', '.join(sorted(unknown))}")
     router = Router(
         options.config.read_text(),
         minute=options.minute,
-        misbehaviour=Misbehaviour(how.get("rejects-line", ""), "forgets-confirm" in how),
+        misbehaviour=Misbehaviour(
+            rejects=how.get("rejects-line", ""),
+            forgets_confirm="forgets-confirm" in how,
+            keeps_publishing="keeps-publishing" in how,
+            no_forced="no-forced" in how,
+        ),
         serial=options.serial,
     )
     relays = _relays(router, options.relay, [how["drops-inside"]] if "drops-inside" in how else [])

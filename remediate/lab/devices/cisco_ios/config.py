@@ -9,6 +9,7 @@ from ipaddress import IPv4Address
 from itertools import groupby
 
 from remediate.lab.devices.cisco_ios.acl import AccessList
+from remediate.lab.devices.cisco_ios.nat import Static
 
 #: The order in which IOS writes a configuration, by how a line begins. What fits nothing follows its predecessor.
 _ORDER = (
@@ -22,7 +23,10 @@ _ORDER = (
     ("username",),
     ("interface",),
     ("router", "ip forward-protocol"),
-    ("ip http", "no ip http", "ip nat", "ip route"),
+    ("ip http", "no ip http"),
+    ("ip nat",),
+    ("ip nat inside source static",),
+    ("ip route",),
     ("ip access-list",),
     ("logging", "snmp-server", "route-map"),
     ("access-list",),
@@ -50,6 +54,8 @@ class Interface:
     address: tuple[int, int] | None = None  # address, mask
     access: dict[str, str] = field(default_factory=dict)  # direction → name of the list
     unreachables: bool = True
+    nat: str = ""  # inside or outside
+    reassembly: bool = False
     shutdown: bool = False
     extra: list[str] = field(default_factory=list)
 
@@ -62,6 +68,10 @@ class Interface:
         lines += [f"ip access-group {self.access[way]} {way}" for way in ("in", "out") if way in self.access]
         if not self.unreachables:
             lines.append("no ip unreachables")
+        if self.nat:
+            lines.append(f"ip nat {self.nat}")
+        if self.reassembly:
+            lines.append("ip virtual-reassembly in")
         if self.shutdown:
             lines.append("shutdown")
         return lines + self.extra
@@ -110,6 +120,7 @@ class Config:
     archive: Archive | None = None
     users: dict[str, User] = field(default_factory=dict)
     interfaces: dict[str, Interface] = field(default_factory=dict)
+    nat: list[Static] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
     lists: dict[str, AccessList] = field(default_factory=dict)
     #: con, aux and vty lines, each with its settings by their first words
@@ -150,6 +161,8 @@ class Config:
             yield rank("username"), [f"username {name}{privilege} {user.secret}"]
         for interface in sorted(self.interfaces.values(), key=lambda one: _natural(one.name)):
             yield rank("interface"), _block(f"interface {interface.name}", interface.body())
+        for entry in self.nat:
+            yield rank("ip nat inside source static"), [entry.line()]
         for route in self.routes:
             yield rank("ip route"), [route]
         for acl in self.sorted_lists():
@@ -181,6 +194,14 @@ class Config:
         """The list that filters there. A list that is bound but was never made filters nothing."""
         name = self.interfaces[interface].access.get(way)
         return self.lists.get(name) if name else None
+
+    def address_of(self, interface: str) -> int | None:
+        one = self.interfaces.get(interface)
+        return one.address[0] if one and one.address else None
+
+    def sides(self, side: str) -> list[str]:
+        """The interfaces with ``ip nat inside`` or ``ip nat outside``."""
+        return [one.name for one in sorted(self.interfaces.values(), key=lambda i: _natural(i.name)) if one.nat == side]
 
     def egress(self, destination: int) -> str | None:
         """The interface that the longest matching connected network or static route leads to."""

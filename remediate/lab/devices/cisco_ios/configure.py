@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, Protocol
@@ -18,6 +19,7 @@ from remediate.lab.devices.cisco_ios.grammar import (
     Rejected,
 )
 from remediate.lab.devices.cisco_ios.secrets import stored
+from remediate.lab.devices.cisco_ios.translations import Translations
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,23 @@ OUTSIDE = Mode("")  # the exec mode: nothing is being configured
 GLOBAL = Mode("(config)")
 
 
+@dataclass(frozen=True)
+class Question:
+    """What the router asks before it goes on; what is typed next is the answer. Nobody asks the loader."""
+
+    words: str
+    answered: Callable[[str], str]
+
+
 class Context(Protocol):
     """Who configures: a session on a line, or the loader."""
 
     mode: Mode
     lenient: bool  # a start configuration may hold what cannot be typed: loopback addresses
+    knows_forced: bool  # this release knows ``no ip nat ... forced``
+
+    @property
+    def translations(self) -> Translations: ...
 
     @property
     def config(self) -> Config: ...
@@ -63,6 +77,12 @@ VERBATIM = (
     "ip http server",
     "ip http secure-server",
     "ip name-server <address:A.B.C.D>",
+    "ip nat inside destination <rest:LINE>",
+    "ip nat inside source list <rest:LINE>",
+    "ip nat inside source route-map <rest:LINE>",
+    "ip nat outside source <rest:LINE>",
+    "ip nat pool <rest:LINE>",
+    "ip nat translation <rest:LINE>",
     "ip ssh version <version:1-2>",
     "logging buffered <size:4096-2147483647>",
     "logging host <address:A.B.C.D>",
@@ -269,7 +289,7 @@ def _keep(on: Context, line: str, *, away: bool) -> None:
 # -- carrying out a line ------------------------------------------------------------------------------
 
 
-def carry_out(on: Context, line: str) -> str | None:
+def carry_out(on: Context, line: str) -> str | Question | None:
     """One line of configuration; what the router answers, if anything. Raises Rejected.
 
     A line that the present mode does not know is tried as a global one, as IOS does.
@@ -296,7 +316,7 @@ def carry_out(on: Context, line: str) -> str | None:
     return _answer(match(on))
 
 
-def _answer(words: Any) -> str | None:
+def _answer(words: Any) -> str | Question | None:
     return words or None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from remediate.lab.devices.cisco_ios import nacl  # noqa: F401 - it adds the commands of access lists to the modes
+from remediate.lab.devices.cisco_ios import nacl, nat_commands  # noqa: F401 - they add their commands to the modes
 from remediate.lab.devices.cisco_ios.config import Config, Interface, Other, place
 from remediate.lab.devices.cisco_ios.configure import (
     GLOBAL,
@@ -15,6 +15,7 @@ from remediate.lab.devices.cisco_ios.configure import (
 )
 from remediate.lab.devices.cisco_ios.grammar import Cursor, Rejected, tokens
 from remediate.lab.devices.cisco_ios.submodes import archive_of, here, line_settings
+from remediate.lab.devices.cisco_ios.translations import Translations
 
 
 @dataclass
@@ -24,10 +25,12 @@ class Loader:
     config: Config = field(default_factory=Config)
     mode: Mode = GLOBAL
     lenient: bool = True
+    knows_forced: bool = True
+    translations: Translations = field(default_factory=Translations)
 
 
 #: Lines that must be understood, because packets or logins are judged by them.
-_MUST_LOAD = re.compile(r"(ip access-list|access-list|interface|line|username|enable) ")
+_MUST_LOAD = re.compile(r"(ip access-list|ip nat inside source static|access-list|interface|line|username|enable) ")
 _HEADERS = re.compile(r"Building configuration|Current configuration|Using \d")
 
 

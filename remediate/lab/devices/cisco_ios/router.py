@@ -12,6 +12,8 @@ from remediate.lab.devices.cisco_ios.acl import AccessList
 from remediate.lab.devices.cisco_ios.config import Config
 from remediate.lab.devices.cisco_ios.grammar import Rejected
 from remediate.lab.devices.cisco_ios.load import load
+from remediate.lab.devices.cisco_ios.nat import Static
+from remediate.lab.devices.cisco_ios.translations import Translations
 
 NOT_PENDING = "%No Rollback Confirmed Change pending"
 NO_ARCHIVE = "%Turn config archive on before using Rollback Confirmed Change"
@@ -20,10 +22,14 @@ NVRAM = 262136  # bytes
 
 @dataclass(frozen=True)
 class Misbehaviour:
-    """Faults to rehearse with. ``rejects``: configuration lines with this text are refused as invalid."""
+    """Faults to rehearse with. ``rejects``: configuration lines with this text are refused as invalid.
+    ``keeps_publishing``: static NAT that was removed goes on translating. ``no_forced``: a release without the keyword.
+    """
 
     rejects: str = ""
     forgets_confirm: bool = False
+    keeps_publishing: bool = False
+    no_forced: bool = False
 
 
 @dataclass
@@ -43,7 +49,7 @@ class Pending:
 
 
 class Router:
-    """``minute``: how many seconds a minute of the revert timer lasts."""
+    """``minute``: how many seconds a minute of the revert timer, and of translations, lasts."""
 
     def __init__(
         self,
@@ -75,6 +81,9 @@ class Router:
             self.pending.stop()
         self.pending = None
         self.running: Config = load(self.startup)
+        self.translations = Translations(self.minute / 60)
+        self._translating: list[Static] = []
+        self._sync_translations()
         self.startup = self.running.text()
         self.booted = self.now()
         self.changed: tuple[datetime, str] | None = None
@@ -90,8 +99,19 @@ class Router:
 
     def touched(self) -> None:
         """After every change of the running configuration: what forwards packets looks again."""
+        self._sync_translations()
         for look in self.on_change:
             look()
+
+    def _sync_translations(self) -> None:
+        gone = [one for one in self._translating if one not in self.running.nat]
+        self._translating = [*self.running.nat, *(gone if self.misbehaviour.keeps_publishing else [])]
+        self.translations.sync(self.running.nat)
+
+    @property
+    def translating(self) -> list[Static]:
+        """The entries by which packets are translated: those of the running configuration, unless it misbehaves."""
+        return self._translating
 
     @staticmethod
     def now() -> datetime:

@@ -9,7 +9,7 @@ from typing import Any
 
 from remediate.lab.devices.cisco_ios import shows
 from remediate.lab.devices.cisco_ios.config import Config
-from remediate.lab.devices.cisco_ios.configure import GLOBAL, GRAMMARS, OUTSIDE, Mode, carry_out
+from remediate.lab.devices.cisco_ios.configure import GLOBAL, GRAMMARS, OUTSIDE, Mode, Question, carry_out
 from remediate.lab.devices.cisco_ios.grammar import (
     PRIVILEGED,
     USER,
@@ -23,6 +23,7 @@ from remediate.lab.devices.cisco_ios.grammar import (
     tokens,
 )
 from remediate.lab.devices.cisco_ios.router import Router
+from remediate.lab.devices.cisco_ios.translations import Translations
 from remediate.lab.devices.ssh import Break, Peer, Terminal
 
 EXEC = Grammar()
@@ -40,6 +41,7 @@ class Session:
         self.vty = vty
         user = router.running.users.get(peer.user)
         self.level = user.privilege if user else USER
+        self.knows_forced = not router.misbehaviour.no_forced
         self.mode: Mode = OUTSIDE
         self.over = False
         self.monitor = False
@@ -48,6 +50,10 @@ class Session:
     @property
     def config(self) -> Config:
         return self.router.running
+
+    @property
+    def translations(self) -> Translations:
+        return self.router.translations
 
     @property
     def line_name(self) -> str:
@@ -138,6 +144,9 @@ class Session:
             except Invalid as refused:
                 raise Invalid(start + refused.offset) from None
         answer = carry_out(self, line)
+        if isinstance(answer, Question):
+            said, _ended = await self.terminal.line(answer.words)
+            answer = answer.answered(said)
         if words and self.mode is not OUTSIDE:
             self.router.changed = (self.router.now(), self.peer.user)
             self.router.touched()

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from remediate.lab.devices.cisco_ios import execute  # noqa: F401 - it adds the commands of the exec mode
+from remediate.lab.devices.cisco_ios import execute, nat_exec  # noqa: F401 - they add the commands of the exec mode
 from remediate.lab.devices.cisco_ios.acl import TCP, Packet
 from remediate.lab.devices.cisco_ios.router import Router
 from remediate.lab.devices.cisco_ios.secrets import fits
