@@ -13,7 +13,7 @@ from remediate.errors import PlanError
 from remediate.model.change import Candidate, Section
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.site import Access, Addresses, Addressing, Door, Peer, Published, Role, Site
-from remediate.policy import ALL_CLOSED
+from remediate.policy import all_closed
 from remediate.rules import effect
 from remediate.testing import render_and_prove
 from tests.factories import CT, FIREWALL, READERS, RUNNING, pacs
@@ -28,7 +28,7 @@ def test_the_published_address_and_its_ports_as_the_outside_sees_them() -> None:
     assert INTENT.doors == (Door(address=SEEN, ports=((104, 11112), (8042, 8042))),)
     assert (INTENT.interfaces, INTENT.own) == (("wan",), (ip_address("10.10.0.5"),))
     assert INTENT.section == "unpublish_pacs-north"
-    assert controls.left_to_the_outside(["unpublish"]) == ALL_CLOSED
+    assert controls.left_to_the_outside(["unpublish"], ARCHIVE) == all_closed(ARCHIVE)
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def test_where_nothing_is_published_it_is_refused(addresses: Addresses, said: st
 
 
 def test_a_platform_that_cannot_is_named() -> None:
-    device = FIREWALL.model_copy(update={"platform": "cisco_ios"})
-    with pytest.raises(PlanError, match="unpublish cannot be carried out on cisco_ios"):
-        render_and_prove(ARCHIVE, device, running="interface wan\n", control="unpublish")
+    device = FIREWALL.model_copy(update={"platform": "orthanc"})
+    with pytest.raises(PlanError, match="unpublish cannot be carried out on orthanc"):
+        render_and_prove(ARCHIVE, device, running="{}", control="unpublish")
 
 
 def section() -> Section:

@@ -20,7 +20,7 @@ from netmiko import ConnectHandler, NetmikoAuthenticationException, NetmikoBaseE
 from paramiko.hostkeys import HostKeyEntry, HostKeys
 
 from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError
-from remediate.model.site import Device, Login
+from remediate.model.device import Device, Login
 
 #: A netmiko device type that reads no prompt: a device's own PS1 and banner do not matter to channels of our own.
 EXEC_ONLY = "terminal_server"
@@ -124,15 +124,16 @@ class Session:
             finally:
                 channel.close()
 
-    def say(self, line: str, *, timeout: float = 30) -> Reply:
+    def say(self, line: str, *, timeout: float = 30, agrees_to: str = "") -> Reply:
         """Type a line at an interactive command line, and read until its prompt comes back.
 
-        A question is answered with no, and stands at the end of the text. Raises DeviceUnreachable when no prompt
-        comes within ``timeout`` seconds; what the device did by then is not known.
+        A question is answered with no, or with yes where it has ``agrees_to`` in it, and stands at the end of the text.
+        Raises DeviceUnreachable when no prompt comes within ``timeout`` seconds; what the device did by then is not
+        known.
         """
         with self._translated():
             self._netmiko.read_channel()  # what the device said unasked, before
-            return _talk(self._netmiko.remote_conn, self._netmiko.base_prompt, line, timeout, self._aborted)
+            return _talk(self._netmiko.remote_conn, self._netmiko.base_prompt, line, timeout, self._aborted, agrees_to)
 
     def enable(self) -> None:
         """Privileged mode, with the login's own password where the device asks for one."""
@@ -267,10 +268,12 @@ def _run(channel: Any, command: str, stdin: str, timeout: float, aborted: thread
         channel.status_event.wait(_POLL)
 
 
-_QUESTION = re.compile(r"\[(confirm|yes/no|y/n)\]:? *$", re.IGNORECASE)
+_QUESTION = re.compile(r"[^\n]*\[(confirm|yes/no|y/n|no|yes)\]:? *$", re.IGNORECASE)
 
 
-def _talk(channel: Any, hostname: str, line: str, timeout: float, aborted: threading.Event) -> Reply:
+def _talk(
+    channel: Any, hostname: str, line: str, timeout: float, aborted: threading.Event, agrees_to: str = ""
+) -> Reply:
     """The answer stands between the echo of the line and the next prompt.
 
     What comes after the prompt was not asked for: a device writes its messages there, on the same line even, and may
@@ -292,9 +295,11 @@ def _talk(channel: Any, hostname: str, line: str, timeout: float, aborted: threa
         try:
             more = channel.recv(65536)
         except TimeoutError:  # quiet, so what stands last is all there is: perhaps a question
-            if (question := _QUESTION.search(_said(raw, line))) and question.start() != answered:
-                answered = question.start()
-                channel.sendall(b"no\n" if "yes" in question[0].lower() else b"n")
+            if (question := _QUESTION.search(_said(raw, line))) and question.start(1) != answered:
+                answered = question.start(1)
+                word = "yes" if agrees_to and agrees_to in question[0] else "no"
+                one_key = question[1].lower() in ("confirm", "y/n")
+                channel.sendall(word[:1].encode() if one_key else f"{word}\n".encode())
             continue
         if not more:
             raise EOFError("the device closed the connection")

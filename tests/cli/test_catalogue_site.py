@@ -128,6 +128,11 @@ def vpn_only(at: AtSite, vpn: str = "") -> None:
         at.change("interface: GigabitEthernet0/0", f"interface: GigabitEthernet0/0\n      vpn: {vpn}")
 
 
+def unpublish_by_another_interface(at: AtSite) -> None:
+    unpublish(at)
+    at.change("GigabitEthernet0/0", "GigabitEthernet0/2")
+
+
 def unpublish(at: AtSite) -> None:
     at.user.write("book.yaml", (at.user.folder / "book.yaml").read_text().replace("apply: acl", "apply: unpublish"))
 
@@ -162,7 +167,7 @@ MISTAKES: list[tuple[str, Callable[[AtSite], object], str, int, str]] = [
     ("a guard where there is no interface", lambda at: at.change("GigabitEthernet0/0", "GigabitEthernet9/9"), PLAN, 2, "error: edge-router: the device cannot take a safe change:\n  - no interface GigabitEthernet9/9 here (guard.interface): it has GigabitEthernet0/0, GigabitEthernet0/1, GigabitEthernet0/2\n  next: mend that on the device or in the inventory, then plan again"),
     ("vpn_only where no VPN comes in", vpn_only, PLAN, 2, "error: edge-router: the inventory does not say by which interface the VPN comes in, so archive would be shut for everybody outside\n  next: name the tunnel interfaces: guard: {interface: ..., vpn: ...}; or use acl"),
     ("vpn_only where nobody comes by it", lambda at: vpn_only(at, "GigabitEthernet0/1"), PLAN, 2, "error: archive: none of its peers comes through a VPN to a service of its own\n  next: give those that do `via: vpn` in access.peers; or use acl"),
-    ("unpublish on a router that cannot", unpublish, PLAN, 2, "error: edge-router: unpublish cannot be carried out on cisco_ios\n  next: correct its platform in the inventory, or apply another control"),
+    ("unpublish where nothing comes in", unpublish_by_another_interface, PLAN, 2, "error: edge-router: nothing here is published by this device: no line of it translates …, coming in by GigabitEthernet0/2, to archive\n  next: use acl; or correct its addresses, ports and guard.interface in the inventory (on the device, that interface needs `ip nat outside`)"),
     ("unpublish where a peer comes in by it", far_peer, PLAN, 2, "error: archive: peer ct-1 (198.51.100.9) has a public address and no VPN, so it comes in by the published address and would be cut off\n  next: bring it in through a VPN (via: vpn), or use acl, which lets it through"),
     ("a VPN's interface that is not there", lambda at: at.change("interface: GigabitEthernet0/0", "interface: GigabitEthernet0/0\n      vpn: Tunnel7"), PLAN, 2, "error: edge-router: the device cannot take a safe change:\n  - no interface Tunnel7 here (guard.vpn): it has GigabitEthernet0/0, …"),
     ("a revert_in that is too short", nothing, f"{PLAN} -e revert_in=30s", 2, "error: edge-router: cisco_ios cannot wait 30 s: its revert timer takes 60 to 7200 s in steps of 60 s\n  next: change revert_in"),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from remediate import inventory, platforms
-from remediate.change import change
+from remediate.change import change, replaying
 from remediate.change.machine import CLOSED
 from remediate.lab.embedded.site import EmbeddedSite, standing
 from remediate.model.change import Entry, Pending, State
@@ -148,7 +148,7 @@ def _broken(at: Place, do: str, before: Seen, after: Seen, entries: list[Entry])
         yield from record.verify()
         yield from (f"{name} has not ended" for name in change.unfinished(record))
     if entries:
-        _, progress = change.replay(entries)
+        _, progress = replaying.replay(entries)
         yield from (f"wave {number} is {one.state}" for number, one in progress.items() if one.state not in CLOSED)
 
 

@@ -149,13 +149,13 @@ def at_line(monkeypatch: pytest.MonkeyPatch, words: str, act: Callable[[Session]
     """Once, right before or after a line with these words is typed."""
     say, done = Session.say, threading.Event()
 
-    def watched(session: Session, line: str, *, timeout: float = 30) -> Reply:
+    def watched(session: Session, line: str, **options: Any) -> Reply:
         here = words in line and not done.is_set()
         if here:
             done.set()
         if here and not after:
             act(session)
-        reply = say(session, line, timeout=timeout)
+        reply = say(session, line, **options)
         if here and after:
             act(session)
         return reply

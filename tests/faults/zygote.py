@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from remediate import controls, inventory, platforms, playbook
 from remediate.change import change, looking, planning
+from remediate.change.statuses import worst
 from remediate.model.base import Value
 from remediate.model.change import Entry
 from remediate.platforms.session import Reply, Session
@@ -111,9 +112,9 @@ def _watch_writes(point: Point | None) -> None:
     say = Session.say
     lock = threading.Lock()  # devices of one wave are written to at the same time
 
-    def watched(session: Session, line: str, *, timeout: float = 30) -> Reply:
+    def watched(session: Session, line: str, **options: Any) -> Reply:
         if not writes(line):
-            return say(session, line, timeout=timeout)
+            return say(session, line, **options)
         with lock:
             _typed.append((session.device.name, line))
             number = sum(name == session.device.name for name, _ in _typed)
@@ -122,7 +123,7 @@ def _watch_writes(point: Point | None) -> None:
             text = line[: len(line) // 2] if point.how == "half" else f"{line}\n"
             session._netmiko.remote_conn.sendall(text.encode())
             _die()
-        reply = say(session, line, timeout=timeout)
+        reply = say(session, line, **options)
         if here:
             _die()
         return reply
@@ -179,7 +180,7 @@ def _carry_out(job: Job, told: int) -> int:
         if job.do == "resume":
             os.write(told, b"!")
             statuses = [change.resume(name, desk).exit_status for name in change.unfinished(record)]
-            return change.worst(*statuses, 0)
+            return worst(*statuses, 0)
         if job.do == "run":
             book = playbook.load(job.playbook, controls=set(controls.CONTROLS), vantages=set(loaded.site.vantages))
             plan = planning.make(loaded, book, Renderer())

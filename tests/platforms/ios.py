@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from ipaddress import ip_address, ip_network
 
+from remediate.model.device import Device, Guard
 from remediate.model.rule import Intent, Permit
-from remediate.model.site import Device, Door, Guard
+from remediate.model.site import Door
 from tests.factories import intent
 
 EDGE = Device(name="edge-1", platform="cisco_ios", guard=Guard(interface=("GigabitEthernet0/0",)))

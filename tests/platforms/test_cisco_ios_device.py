@@ -25,8 +25,8 @@ from remediate.errors import (
     PendingChange,
 )
 from remediate.model.change import Candidate, Section, Token
+from remediate.model.device import Device, Guard, Login
 from remediate.model.rule import Intent
-from remediate.model.site import Device, Guard, Login
 from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, cisco_ios
 from remediate.platforms.cisco_ios.driver import CiscoIos
 from remediate.platforms.session import Reply
@@ -309,10 +309,10 @@ def test_a_timer_that_was_set_anew_is_not_taken_for_ours(start: Start) -> None:
     router = start()
     driver = router.connect()
     pushed(driver, made(driver, edge_intent()))
-    time_was = driver._timer()
+    time_was = driver._at.timer()
     other = router.process.login()
     deadline = time.monotonic() + 5
-    while driver._timer() == time_was and time.monotonic() < deadline:
+    while driver._at.timer() == time_was and time.monotonic() < deadline:
         other.send_command("configure revert timer 9")
     assert driver.state_of(TOKEN).name == STUCK
     with pytest.raises(NeedsHands):
@@ -426,8 +426,8 @@ def lose_after(driver: CiscoIos, words: str) -> None:
     """The wire is cut as soon as a line with those words was answered; all else is real."""
     say = driver._session.say
 
-    def lose(line: str, *, timeout: float = 30) -> Reply:
-        reply = say(line, timeout=timeout)
+    def lose(line: str, **options: Any) -> Reply:
+        reply = say(line, **options)
         if words in line:
             driver.abort()
         return reply
@@ -468,10 +468,10 @@ def test_a_session_that_is_lost_in_the_middle_of_a_push(start: Start) -> None:
     driver.load_merge_candidate(made(driver, edge_intent()))
     say = driver._session.say
 
-    def lose(line: str, *, timeout: float = 30) -> Reply:
+    def lose(line: str, **options: Any) -> Reply:
         if "eq 8042" in line:
             driver.abort()
-        return say(line, timeout=timeout)
+        return say(line, **options)
 
     driver._session.say = lose  # type: ignore[method-assign]  # the wire is cut at one line; all else is real
     with pytest.raises(DeviceUnreachable):

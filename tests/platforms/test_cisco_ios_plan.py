@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from remediate.change import guarding
 from remediate.errors import PlanError, Unprovable
 from remediate.model.change import Candidate, Section
+from remediate.model.device import Device, Guard
 from remediate.model.rule import Intent, Permit
-from remediate.model.site import Device, Guard
 from remediate.platforms import cisco_ios
 from remediate.platforms.cisco_ios.acl import header, rule_of
 from remediate.platforms.cisco_ios.config import MARKER, _redacted, redacted, same

@@ -12,13 +12,14 @@ from remediate.change import guarding
 from remediate.controls import control
 from remediate.errors import PlanError
 from remediate.model.change import Candidate
+from remediate.model.device import Device, Guard
 from remediate.model.rule import Intent
-from remediate.model.site import Access, Addresses, Addressing, Device, Guard, Pacs, Peer, Published, Role
+from remediate.model.site import Access, Addresses, Addressing, Pacs, Peer, Published, Role
 from remediate.platforms import cisco_ios
 from remediate.render import Renderer
 from tests.factories import CT, pacs
 from tests.lab_devices.conftest import STARTUP
-from tests.lab_devices.test_ios_relay import Echo, ask
+from tests.lab_devices.echo import Echo, ask
 from tests.platforms.test_cisco_ios_device import TOKEN, Start, pushed, start
 
 __all__ = ["start"]

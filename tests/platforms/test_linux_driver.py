@@ -22,7 +22,8 @@ from remediate.errors import (
 )
 from remediate.lab.real import LabSite
 from remediate.model.change import Candidate, Token
-from remediate.model.site import Addressing, Device, Login
+from remediate.model.device import Device, Login
+from remediate.model.site import Addressing
 from remediate.platforms.linux_nftables import SPEC
 from remediate.platforms.linux_nftables.driver import LinuxNftables
 from remediate.platforms.session import Session

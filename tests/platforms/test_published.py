@@ -17,8 +17,9 @@ from remediate.change import guarding
 from remediate.errors import PlanError, Unprovable
 from remediate.model.rule import Unpublished
 from remediate.model.site import Access, Addresses, Pacs, Published
-from remediate.platforms.linux_nftables import parser, published
+from remediate.platforms.linux_nftables import parser
 from remediate.platforms.linux_nftables.forwards import Flow, forwards
+from remediate.rules import prove_unpublished
 from remediate.testing import render_and_prove
 from tests.conftest import needs_lab
 from tests.factories import CT, FIREWALL, pacs
@@ -275,10 +276,10 @@ def test_the_proof_says_what_is_missing_and_what_is_too_much() -> None:
     made = render_and_prove(ARCHIVE, FIREWALL, running=listing(TO_PACS), control="unpublish")
     section = made.sections[0]
     meant = [one for one in section.rules or () if isinstance(one, Unpublished)]
-    less = list(published.prove(section.intent, meant[1:]))  # type: ignore[arg-type]  # what the control makes
+    less = list(prove_unpublished(section.intent, meant[1:]))  # type: ignore[arg-type]  # what the control makes
     assert less == ["TCP to 203.0.113.20 port 8042 by wan: meant to be unpublished, would be untouched"]
     more = meant[0].model_copy(update={"interfaces": ("lan", "wan")})
-    assert list(published.prove(section.intent, [*meant, more])) == [  # type: ignore[arg-type]
+    assert list(prove_unpublished(section.intent, [*meant, more])) == [  # type: ignore[arg-type]
         "TCP to 203.0.113.20 port 8042 by lan: meant to be untouched, would be unpublished"
     ]
 

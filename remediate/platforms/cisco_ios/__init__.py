@@ -1,4 +1,5 @@
-"""Cisco IOS and IOS XE over SSH: extended access lists, and the device's own revert timer (rollback confirmed change).
+"""Cisco IOS and IOS XE over SSH: extended access lists, static translation, and the device's own revert timer (rollback
+confirmed change).
 
 IPv4 only: an archive that is published under an IPv6 address is refused at plan time. Fragments but the first have no
 ports: a permitted peer's pass, others' fare as before; without their first one they are no connection.
@@ -11,29 +12,35 @@ from datetime import timedelta
 from functools import cache, partial, reduce
 from itertools import combinations
 from operator import and_
-from typing import Any
+from typing import Any, TypeVar
 
 from remediate.errors import PlanError
-from remediate.model.change import Capabilities, Unit
-from remediate.model.rule import Intent, PortRange, Rule
-from remediate.model.site import Addressing, Device, IPAddress, IPNetwork, Login
+from remediate.model.change import Capabilities, Items, Unit
+from remediate.model.device import Device, Login
+from remediate.model.rule import Intent, PortRange, Rule, Unpublished, UnpublishIntent
+from remediate.model.site import Addressing, IPAddress, IPNetwork
 from remediate.platforms import FilterState, unit
+from remediate.platforms.cisco_ios import published
 from remediate.platforms.cisco_ios.acl import core
 from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.driver import DEVICE_TYPE, CiscoIos
+from remediate.platforms.cisco_ios.notes import list_name
 from remediate.platforms.cisco_ios.plan import edits
+from remediate.platforms.cisco_ios.published import switches
 from remediate.platforms.cisco_ios.simulate import simulate
 from remediate.platforms.cisco_ios.state import State, state_of_text
 from remediate.platforms.cisco_ios.state import state as read_state
 from remediate.platforms.session import Session
-from remediate.rules import Packet, entries
+from remediate.rules import Packet, entries, unpublished
 from remediate.rules.proof import representatives, wanted
 from remediate.rules.simulate import among, within
+
+E = TypeVar("E", Rule, Unpublished)
 
 
 class Spec:
     name = "cisco_ios"
-    intents = (Intent,)
+    intents = (Intent, UnpublishIntent)
     capabilities = Capabilities(
         revert_min=timedelta(minutes=1),
         revert_max=timedelta(minutes=120),
@@ -45,9 +52,11 @@ class Spec:
         survives_reboot=False,
     )
 
-    def expressed(self, intent: Intent) -> tuple[Rule, ...]:
-        """One source, one destination and one port in each: those of the inbound lists, then of the outbound ones."""
-        if intent.observe:
+    def expressed(self, intent: Intent | UnpublishIntent) -> Items:
+        """Of a filter, one source, one destination and one port in each: those of the inbound lists, then of the
+        outbound ones.
+        """
+        if isinstance(intent, Intent) and intent.observe:
             raise PlanError(
                 "this platform cannot observe: the counters of an access list do not say who it was",
                 where=intent.device,
@@ -59,6 +68,8 @@ class Spec:
                 where=intent.device,
                 next="guard that address on another device (protected_by), or take it out of the inventory",
             )
+        if isinstance(intent, UnpublishIntent):
+            return unpublished(intent)
         rules = [single for rule in entries(intent) for single in _singles(rule)]
         lists: dict[tuple[str, tuple[Rule, ...]], list[str]] = {}  # interfaces whose lists would be the same
         for side in ("ingress", "egress"):
@@ -71,30 +82,40 @@ class Spec:
             for rule in here
         )
 
-    def objections(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002
-        """What is already in the lists is let through as before; the proof says so of every packet."""
-        return ()
+    def objections(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
+        """What is already in the lists is let through as before; the proof says so of every packet. Raises PlanError
+        where nothing is published that could be switched off.
+        """
+        unpublishing = [intent for intent in intents if isinstance(intent, UnpublishIntent)]
+        return tuple(wrong for intent in unpublishing for wrong in published.objections(_known(state), intent))
 
-    def remarks(self, state: FilterState, intents: Sequence[Intent]) -> tuple[str, ...]:  # noqa: ARG002 -- none
-        return ()  # what the proof compares is all there is
+    def remarks(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
+        """Which lines are removed, and which stay. Of a filter, what the proof compares is all there is."""
+        unpublishing = [intent for intent in intents if isinstance(intent, UnpublishIntent)]
+        return tuple(said for intent in unpublishing for said in published.remarks(_known(state), intent))
 
     def read(self, device: Device, running: str) -> State:
         return state_of_text(device, running)
 
-    def context(
-        self, device: Device, state: FilterState, printed: Mapping[str, tuple[Rule, ...] | None]
-    ) -> dict[str, Any]:
-        return {"lead": next(iter(printed), ""), **edits(device, _config(state), printed)._asdict()}
+    def context(self, device: Device, state: FilterState, printed: Mapping[str, Items | None]) -> dict[str, Any]:
+        config = _known(state).config
+        switched = {name: _all(Unpublished, rules) for name, rules in printed.items() if _switches(config, name, rules)}
+        filters = {name: _all(Rule, rules) for name, rules in printed.items() if name not in switched}
+        return {
+            "lead": next(iter(filters), ""),
+            **edits(device, config, filters)._asdict(),
+            "switches": switches(device, config, switched),
+        }
 
     def simulate(self, device: Device, state: FilterState, text: str) -> State:
-        return read_state(device, simulate(_config(state), text))
+        return read_state(device, simulate(_known(state).config, text))
 
     def prove(
-        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent]
+        self, device: Device, before: FilterState, after: FilterState, intents: Sequence[Intent | UnpublishIntent]
     ) -> tuple[str, ...]:
         """``foreign`` is the same: others' entries, in the same order, behind ours. So whatever they are, a packet that
-        no entry of ours matches fares as before. Of ours, each section does just what its intent says, and no two
-        quarrel.
+        no entry of ours matches fares as before; and of the static translations only those are gone that are noted. Of
+        ours, each section does just what its intent says, and no two quarrel.
         """
         wanted_sections = {intent.section: intent for intent in intents}
         wrong = [
@@ -105,8 +126,12 @@ class Spec:
         if before.foreign != after.foreign:
             wrong.append(f"something on {device.name} that is not ours would change")
         for name, intent in wanted_sections.items():
-            wrong += _carried_out(intent, after.sections.get(name, ()))
-        wrong += _quarrels(after.sections, wanted_sections)
+            if isinstance(intent, UnpublishIntent):
+                wrong += published.prove(intent, _known(after))
+            else:
+                wrong += _carried_out(intent, _all(Rule, after.sections.get(name, ())) or ())
+        filters = {name: _all(Rule, rules) or () for name, rules in after.sections.items()}
+        wrong += _quarrels(filters, wanted_sections)
         return tuple(wrong)
 
     def connect(self, device: Device, login: Login) -> CiscoIos:
@@ -123,9 +148,18 @@ class Spec:
             return unit.of_ios(session)
 
 
-def _config(state: FilterState) -> Config:
+def _known(state: FilterState) -> State:
     assert isinstance(state, State)
-    return state.config
+    return state
+
+
+def _switches(config: Config, name: str, rules: Items | None) -> bool:
+    """Whether a section is one of translations, not of a filter."""
+    return list_name(name) in config.lists or any(isinstance(rule, Unpublished) for rule in rules or ())
+
+
+def _all(kind: type[E], rules: Items | None) -> tuple[E, ...] | None:
+    return None if rules is None else tuple(rule for rule in rules if isinstance(rule, kind))
 
 
 def _singles(rule: Rule) -> Iterable[Rule]:

@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from remediate.model.rule import Rule
-from remediate.platforms.cisco_ios.acl import TAIL, AccessList, Entry, Parts, misplaced, parts, without
+from remediate.platforms.cisco_ios.acl import TAIL, AccessList, Entry, misplaced, parts, without
 
 #: A list that is bound to nothing; its remarks say which push is on the device.
 MARKER = "REMEDIATE-PUSH"
@@ -174,37 +174,6 @@ def said(entries: Iterable[Entry], *trailing: tuple[str, ...]) -> list[str]:
     return [*lines, *(f"remark {remark}" for group in trailing for remark in group)]
 
 
-def foreign(config: Config, places: Iterable[Place]) -> str:
-    """Everything that is not ours and does not change by itself.
-
-    A clone in one of ``places`` is shown as the list whose work it does, where it still does just that.
-    """
-    shown = dict(config.bound)
-    hidden = {MARKER}
-    for place in places:
-        here = effective(config, place)
-        if here.name and here.restorable:
-            hidden.add(here.name)
-            if here.origin is None:
-                del shown[place]
-            else:
-                shown[place] = here.origin
-    hidden -= set(shown.values())
-    lines: list[str] = []
-    for block in config.blocks:
-        lines += [block.head, *block.children]
-        interface = block.head.removeprefix("interface ")
-        lines += [f" ip access-group {shown[interface, d]} {d}" for d in DIRECTIONS if (interface, d) in shown]
-    for acl in sorted(config.lists.values()):
-        if acl.name in hidden:
-            continue
-        own = parts(acl) if acl.extended else Parts({}, acl.entries)
-        kind = "extended" if acl.extended else "standard"
-        lines.append(f"ip access-list {kind} {acl.name}")
-        lines += [f" {line}" for line in said(own.rest, acl.trailing)]
-    return "\n".join(lines) + "\n"
-
-
 def same(one: str, other: str) -> bool:
     """Whether two texts are the same below their first, volatile lines. Others may still say the same."""
     return _body(one) == _body(other)
@@ -218,14 +187,6 @@ def _body(text: str) -> str:
             break
         at = end + 1
     return text[at:]
-
-
-def lines_of(config: Config) -> list[str]:
-    """Every line that counts, ours too: two configurations with the same lines are the same."""
-    made = foreign(config, ()).splitlines()
-    for acl in config.lists.values():
-        made += [f"{acl.name}: {line}" for line in said(acl.entries, acl.trailing)]
-    return made
 
 
 def redacted(text: str) -> str:

@@ -13,53 +13,46 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from math import ceil
 
 from remediate.errors import (
     CommandRejected,
     DeviceError,
-    DeviceUnreachable,
     DriftError,
     NeedsHands,
     PendingChange,
     RemediateError,
 )
 from remediate.model.change import Candidate, Diff, Pending, Token, Unit
+from remediate.model.device import Device
 from remediate.model.peers import LivePeers
-from remediate.model.site import Device, IPAddress
+from remediate.model.site import IPAddress
 from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, PushState, unit
-from remediate.platforms.cisco_ios import shown
-from remediate.platforms.cisco_ios.config import MARKER, Config, bound_to, foreign, lines_of, read, redacted, same
+from remediate.platforms.cisco_ios.config import MARKER, Config, redacted
+from remediate.platforms.cisco_ios.foreign import differences, others_unsaved
 from remediate.platforms.cisco_ios.plan import places
-from remediate.platforms.cisco_ios.shown import Marker, Timer
+from remediate.platforms.cisco_ios.shown import Timer
 from remediate.platforms.cisco_ios.simulate import simulate
 from remediate.platforms.cisco_ios.state import state, state_of_text
+from remediate.platforms.cisco_ios.terminal import SHOWING, WRITING, Terminal
 from remediate.platforms.session import Session
 
 DEVICE_TYPE = "cisco_ios"
 
-#: Seconds: a large configuration is generated slowly, and a revert or a save takes longer still.
-_SHOWING = 120.0
-_WRITING = 180.0
 #: A preflight's or a check's reading is also what runs for whoever asks at once afterwards; nobody else is given it.
 _FRESH = 1.0
 _LONGEST_REMARK = 100
 _UNDO = ".undo"
 _UNDO_MINUTES = 5
 
-#: Instead of an answer. An answer that is read for itself is not held against this.
-_REFUSED = re.compile(r"\s*(\^\s*\n\s*)?(%|command authorization failed|command rejected)", re.IGNORECASE)
-#: What may come at any moment and answers nothing: log messages, and the timer's own warnings.
-_UNASKED = re.compile(r"%[A-Z0-9_]+-\d-[A-Z0-9_]+:|^Rollback Confirmed Change:|^Enter \"configure confirm\"|^\s*$")
-
 
 class CiscoIos:
     def __init__(self, device: Device, session: Session) -> None:
         self._device = device
         self._session = session
+        self._at = Terminal(session)
         self._candidate: Candidate | None = None
         self._pushed: Token | None = None
         #: The push for which this session set a timer, that timer, and ``time.monotonic()`` right before it did.
@@ -77,15 +70,15 @@ class CiscoIos:
         privilege = self._session.say("show privilege").text
         if not re.search(r"level is 15\b", privilege):
             lacks.append("not privilege 15: give this user privilege 15, and commands that no parser view hides")
-        startup = self._ask("show startup-config", _SHOWING)
-        text = self._ask("show running-config", _SHOWING)
-        running = self._in_full(text)
+        startup = self._at.ask("show startup-config", SHOWING)
+        text = self._at.ask("show running-config", SHOWING)
+        running = self._at.in_full(text)
         config = state_of_text(self._device, running).config
         archive = next((block for block in config.blocks if block.head == "archive"), None)
         if archive is None or not any(line.strip().startswith("path ") for line in archive.children):
             lacks.append("no archive, so no revert timer: configure `archive` / `path flash:archive`, and save")
         try:
-            timer = self._timer()
+            timer = self._at.timer()
         except CommandRejected as error:
             lacks.append(f"no rollback confirmed change here (IOS 12.4(20)T or later): {error.words}")
             timer = None
@@ -99,7 +92,7 @@ class CiscoIos:
             for name, key in self._device.guard.named
             if name not in config.interfaces
         ]
-        unsaved = _differences(startup, text)
+        unsaved = differences(startup, text)
         if unsaved:
             lacks.append(
                 "running and startup configuration differ, and a save would keep somebody else's work; save it or "
@@ -116,7 +109,7 @@ class CiscoIos:
         read_before, self._read = self._read, None
         if read_before and time.monotonic() - read_before[1] < _FRESH:
             return read_before[0]
-        return self._in_full(self._ask("show running-config", _SHOWING))
+        return self._at.in_full(self._at.ask("show running-config", SHOWING))
 
     def objections(self, text: str) -> str:  # noqa: ARG002 -- IOS has nothing that checks a text without loading it
         return ""
@@ -161,10 +154,10 @@ class CiscoIos:
         self._pushed = token
 
     def pending(self) -> Pending | None:
-        timer = self._timer()
+        timer = self._at.timer()
         if timer is None:
             return None
-        marker = self._marker()
+        marker = self._at.marker()
         mine = marker is not None and marker.of(timer)
         return Pending(
             token=marker.token if marker and mine else f"of {timer.user or 'somebody'}, set at {timer.at}",
@@ -180,11 +173,11 @@ class CiscoIos:
         the session that pushed; to another one the push is unknown. While the timer runs that this session set for
         the push, that is armed: whatever ends the push ends the timer.
         """
-        timer = self._timer()
+        timer = self._at.timer()
         if timer and self._armed and self._armed[:2] == (token, timer):
             return PushState(ARMED, self._seconds_left(timer))
-        marker = self._marker()
-        if timer is None and self._pushed != token and self._timer():
+        marker = self._at.marker()
+        if timer is None and self._pushed != token and self._at.timer():
             return self.state_of(token)  # set between the two looks, by a session that was lost in the middle of it
         if marker is None or marker.token not in (token, token + _UNDO):
             if self._pushed == token:
@@ -205,7 +198,7 @@ class CiscoIos:
         """Never a timer that is not ours; read back, since the timer may be faster."""
         found, said = self.state_of(token), ""
         if found.name == ARMED:
-            said = self._session.say("configure confirm", timeout=_WRITING).text
+            said = self._session.say("configure confirm", timeout=WRITING).text
             found = self.state_of(token)
         self._check_state(token, found, CONFIRMED, said)
 
@@ -224,18 +217,17 @@ class CiscoIos:
 
     def save(self) -> str:
         """Raises DeviceError where that would also save what somebody else has changed meanwhile."""
-        running = self._ask("show running-config", _SHOWING)
-        startup = self._ask("show startup-config", _SHOWING)
-        where = places(self._device)
-        if not same(running, startup) and foreign(read(running), where) != foreign(read(startup), where):
+        running = self._at.ask("show running-config", SHOWING)
+        startup = self._at.ask("show startup-config", SHOWING)
+        if others_unsaved(running, startup, places(self._device)):
             raise DeviceError(
                 "somebody else's unsaved change is on the device, which a save would keep: "
-                + "; ".join(redacted(line).strip() for line in _differences(startup, running)[:5]),
+                + "; ".join(redacted(line).strip() for line in differences(startup, running)[:5]),
                 where=self._device.name,
                 next="see to it, then `write memory` on the device",
             )
-        said = self._ask("write memory", _WRITING)
-        unsaved = _differences(self._ask("show startup-config", _SHOWING), running)
+        said = self._at.ask("write memory", WRITING)
+        unsaved = differences(self._at.ask("show startup-config", SHOWING), running)
         if "[OK]" not in said or unsaved:
             raise CommandRejected("the configuration is not saved", words=said, where=self._device.name)
         self._saved = True
@@ -249,7 +241,7 @@ class CiscoIos:
         """
         if self._saved:
             return
-        if self._marker() == (saved := self._marker("startup-config")) or saved is None or saved.token != token:
+        if self._at.marker() == (saved := self._at.marker("startup-config")) or saved is None or saved.token != token:
             return
         self.save()
 
@@ -273,47 +265,34 @@ class CiscoIos:
         began = time.monotonic()
         self._enter(f"configure terminal revert timer {minutes}")
         try:
-            self._type(mark)
-            armed = self._timer()
+            self._at.type(mark)
+            armed = self._at.timer()
             if armed is None:
                 raise CommandRejected("the revert timer is not armed", words="(nothing)", where=self._name)
             self._armed = token, armed, began
             self._enter("configure terminal")
             mark = [f"ip access-list extended {MARKER}", f"remark remediate armed {armed.identity}"]
-            self._type([*mark, *lines])
+            self._at.type([*mark, *lines])
         except CommandRejected:
             self._revert_now(token)
             raise
 
     def _check_no_timer(self) -> None:
         """One that is set a moment later makes the device refuse ours."""
-        if timer := self._timer():
+        if timer := self._at.timer():
             raise PendingChange(
                 f"a revert timer of {timer.user} is pending", where=self._name, next="wait for its owner to end it"
             )
 
     def _enter(self, command: str) -> None:
         self._read, self._saved = None, False
-        reply = self._session.say(command, timeout=_WRITING)
-        if "(config" not in reply.prompt:
-            raise CommandRejected("the device cannot be configured now", words=reply.text, where=self._name)
-
-    def _type(self, lines: Iterable[str]) -> None:
-        """In configuration mode, which is left whatever happens. None of our lines has an answer but a refusal."""
-        try:
-            for line in lines:
-                reply = self._session.say(line)
-                if any(not _UNASKED.search(said) for said in reply.text.splitlines()):
-                    raise CommandRejected(f"the device refuses the line `{line}`", words=reply.text, where=self._name)
-        finally:
-            with suppress(DeviceUnreachable):  # no session, no mode to leave; the error under way says what happened
-                self._session.say("end")
+        self._at.enter(command)
 
     def _revert_now(self, token: Token) -> None:
         self._read, self._saved = None, False
-        said = self._session.say("configure revert now", timeout=_WRITING).text
-        marker = self._marker()
-        if self._timer() or (marker and marker.token == token):
+        said = self._session.say("configure revert now", timeout=WRITING).text
+        marker = self._at.marker()
+        if self._at.timer() or (marker and marker.token == token):
             raise NeedsHands(
                 f"the device did not take the change {token} back\n  the device says: {said.strip()}",
                 where=self._name,
@@ -330,7 +309,7 @@ class CiscoIos:
 
     def _end_undo(self, token: Token, seconds_left: float) -> None:
         """An undo that was cut short is taken back itself; a timer that is only perhaps ours must end by itself."""
-        timer, marker, undo = self._timer(), self._marker(), Token(token + _UNDO)
+        timer, marker, undo = self._at.timer(), self._at.marker(), Token(token + _UNDO)
         if timer and marker and marker.token == undo and marker.of(timer):
             self._revert_now(undo)
         elif timer:
@@ -364,12 +343,6 @@ class CiscoIos:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def _in_full(self, running: str) -> str:
-        """Most trains do not print sequence numbers there; only a list that is edited where it is bound needs them."""
-        bound = [name for interface, _ in self._device.guard.named for name in bound_to(running, interface)]
-        told = [self._ask(f"show ip access-lists {name}", _SHOWING) for name in dict.fromkeys(bound)]
-        return redacted(running) + shown.numbers("\n".join(told))
-
     def _check_fits(self, candidate: Candidate, running: str, *, taking_back: bool = False) -> Config:
         """What runs there now. Sequence numbers are lost at a reload: what was planned must do today what it was
         planned to do.
@@ -395,44 +368,12 @@ class CiscoIos:
             )
         return now.config
 
-    def _ask(self, command: str, timeout: float = 30) -> str:
-        text = self._session.say(command, timeout=timeout).text
-        if _REFUSED.match(text):
-            raise CommandRejected(f"the device refuses `{command}`", words=text, where=self._name)
-        return text
-
-    def _timer(self) -> Timer | None:
-        text = self._session.say("show archive config rollback timer").text
-        if "No Rollback Confirmed Change pending" in text:
-            return None
-        found = shown.timer(text)
-        if found is None:
-            raise CommandRejected("the device does not tell whether a revert timer runs", words=text, where=self._name)
-        return found
-
-    def _marker(self, of: str = "running-config") -> Marker | None:
-        return shown.marker(self._ask(f"show {of} | include remark remediate (push|armed)", _SHOWING))
-
     def _seconds_left(self, timer: Timer) -> float:
         """By our own clock for a timer that this session set, never too many; by the device's for any other."""
         if self._armed and self._armed[1] == timer:
             return max(0.0, timer.minutes * 60 - (time.monotonic() - self._armed[2]))
-        now, since = shown.moment(self._ask("show clock")), shown.moment(timer.at)
-        gone = (now - since).total_seconds() if now and since else 0.0
-        return max(0.0, timer.minutes * 60 - gone)
+        return max(0.0, timer.minutes * 60 - self._at.seconds_since(timer))
 
 
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.splitlines() if line.strip()]
-
-
-def _differences(one: str, other: str) -> list[str]:
-    """Lines that only one of the two has; where just their order differs, that is said."""
-    if same(one, other):
-        return []
-    ours, theirs = lines_of(read(one)), lines_of(read(other))
-    if ours == theirs:
-        return []
-    return [line for line in ours if line not in theirs] + [line for line in theirs if line not in ours] or [
-        "the order"
-    ]

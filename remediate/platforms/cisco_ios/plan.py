@@ -11,14 +11,14 @@ from itertools import chain, count
 from typing import NamedTuple
 
 from remediate.errors import PlanError
+from remediate.model.device import Device
 from remediate.model.rule import Rule
-from remediate.model.site import Device
 from remediate.platforms.cisco_ios.acl import AccessList, core, header, key, parts, without
 from remediate.platforms.cisco_ios.config import DIRECTIONS, Config, Effective, Place, effective, ours
 
 #: In a list of ours the others' entries begin here, so that later sections find room before them.
 _REST_FROM = 10000
-_LONGEST_NAME = 63
+LONGEST_NAME = 63
 
 Sections = dict[str, tuple[Rule, ...]]
 
@@ -222,7 +222,7 @@ def _new_name(device: Device, config: Config, here: Effective, where: list[Place
         name = f"RMD{number}{base}"
         if name not in config.lists and name not in taken and name not in config.bound.values():
             break
-    if len(name) > _LONGEST_NAME:
+    if len(name) > LONGEST_NAME:
         raise PlanError(
             f"the new list's name {name} would be longer than IOS allows", where=device.name, next="shorten the list's"
         )

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from remediate.errors import Unprovable
 from remediate.model.rule import Rule
 from remediate.platforms.cisco_ios.acl import AccessList, Entry, rule_of
-from remediate.platforms.cisco_ios.config import MARKER, Config
+from remediate.platforms.cisco_ios.config import MARKER, Block, Config
+from remediate.platforms.cisco_ios.forwards import STATIC, nat_lines, taken
 
 _LIST = re.compile(r"(no )?ip access-list extended (\S+)")
 _INTERFACE = re.compile(r"interface (\S+)")
 _GROUP = re.compile(r"(no )?ip access-group (\S+) (in|out)")
 _REMARK = re.compile(r"(no )?(?:(\d+) )?remark (.+)")
+_NAT = re.compile(rf"(no )?({STATIC}.+)")
 _ENTRY = re.compile(r"(?:(no) |(\d+) )((?:permit|deny|evaluate) .+)")
 
 
@@ -28,6 +31,8 @@ def simulate(config: Config, text: str) -> Config:
             if found[1] not in config.interfaces:
                 raise _unknown(line, "there is no such interface")
             inside, interface = None, found[1]
+        elif found := _NAT.fullmatch(line):
+            config, inside, interface = _translate(config, found[2], bool(found[1]), line), None, None
         elif interface and (found := _GROUP.fullmatch(line)):
             config = _bind(config, (interface, found[3]), found[2], bool(found[1]), line)
         elif inside:
@@ -48,6 +53,21 @@ def _open_or_drop(config: Config, name: str, drop: bool, line: str) -> tuple[Con
     if acl is None or config.used_elsewhere(name, ()):
         raise _unknown(line, "that list is missing or in use")
     return config.drops(name), None
+
+
+def _translate(config: Config, text: str, undo: bool, line: str) -> Config:
+    """Of two lines that publish the same, IOS refuses the second."""
+    place = taken(config, text)
+    if place is None:
+        raise _unknown(line, "it does not publish one port")
+    if undo:
+        blocks = tuple(block for block in config.blocks if " ".join(block.head.split()) != text)
+        if len(blocks) != len(config.blocks) - 1:
+            raise _unknown(line, "no line, or more than one, is like that")
+        return replace(config, blocks=blocks)
+    if any(taken(config, other) == place for other in nat_lines(config)):
+        raise _unknown(line, "that port is published already")
+    return replace(config, blocks=(*config.blocks, Block(text)))
 
 
 def _bind(config: Config, place: tuple[str, str], name: str, undo: bool, line: str) -> Config:

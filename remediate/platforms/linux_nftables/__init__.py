@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from remediate.model.change import Capabilities, Items, Unit
+from remediate.model.device import Device, Login
 from remediate.model.rule import Intent, Rule, UnpublishIntent
-from remediate.model.site import Addressing, Device, Login
+from remediate.model.site import Addressing
 from remediate.platforms import FilterState, unit
 from remediate.platforms.linux_nftables import parser, published
 from remediate.platforms.linux_nftables.driver import LinuxNftables
 from remediate.platforms.session import EXEC_ONLY, Session
-from remediate.rules import entries, prove
+from remediate.rules import entries, prove, prove_unpublished, unpublished
 
 
 class State(NamedTuple):
@@ -38,7 +39,7 @@ class Spec:
     )
 
     def expressed(self, intent: Intent | UnpublishIntent) -> Items:
-        return published.expressed(intent) if isinstance(intent, UnpublishIntent) else entries(intent)
+        return unpublished(intent) if isinstance(intent, UnpublishIntent) else entries(intent)
 
     def objections(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
         """A filter chain of its own stands in nobody's way but the guarded ports'. Raises PlanError where nothing is
@@ -84,7 +85,7 @@ class Spec:
         for name, intent in wanted.items():
             there = after.sections.get(name, ())
             if isinstance(intent, UnpublishIntent):
-                wrong += published.prove(intent, there)
+                wrong += prove_unpublished(intent, there)
             else:
                 wrong += prove(intent, [one for one in there if isinstance(one, Rule)])
         return tuple(wrong)

@@ -7,8 +7,9 @@ from datetime import timedelta
 from ipaddress import ip_address
 
 from remediate.model.change import Candidate, Diff, Pending, Token, Unit
+from remediate.model.device import Device
 from remediate.model.peers import Connection, LivePeers
-from remediate.model.site import Device, IPAddress
+from remediate.model.site import IPAddress
 from remediate.platforms import PushState, deadman, unit
 from remediate.platforms.linux_nftables import conntrack, scripts
 from remediate.platforms.linux_nftables.noted import noted

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from remediate.errors import PlanError
-from remediate.model.rule import Unpublished, UnpublishIntent
+from remediate.model.rule import UnpublishIntent
 from remediate.model.site import Door
 from remediate.platforms import FilterState
 from remediate.platforms.linux_nftables.forwards import Flow, Forward, forwards
 from remediate.platforms.linux_nftables.parser import NAT_PRIORITY
-
-
-def expressed(intent: UnpublishIntent) -> tuple[Unpublished, ...]:
-    return tuple(
-        Unpublished(
-            interfaces=tuple(sorted(set(intent.interfaces))),
-            address=door.address,
-            port=port,
-            note=f"{intent.section}: no longer published",
-        )
-        for door in intent.doors
-        for port in door.seen
-    )
-
-
-def prove(intent: UnpublishIntent, there: Sequence[object]) -> Iterator[str]:
-    """With what the entries do other than the intent; each names single interfaces, one address and one port."""
-    done = {(i, one.address, one.port) for one in there if isinstance(one, Unpublished) for i in one.interfaces}
-    meant = {(i, door.address, port) for door in intent.doors for port in door.seen for i in intent.interfaces}
-    for interface, address, port in sorted(done ^ meant, key=str):
-        one, other = (
-            ("untouched", "unpublished") if (interface, address, port) in done else ("unpublished", "untouched")
-        )
-        yield f"TCP to {address} port {port} by {interface}: meant to be {one}, would be {other}"
-    if any(not isinstance(one, Unpublished) for one in there):
-        yield f"section {intent.section} would filter, which nobody asked for"
 
 
 def objections(state: FilterState, intent: UnpublishIntent) -> Iterator[str]:
