@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light vsftpd openvpn wireguard-go wireguard-tools openssl lua5.1 slapd ldap-utils
+PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light stunnel4 vsftpd openvpn wireguard-go wireguard-tools openssl lua5.1 slapd ldap-utils
 
 .PHONY: demo test test-probes-100 test-faults check format fuzz packages clean bench-probes bench-change mutants
 
+# Several at a time, each worker in namespaces of its own, since most tests wait. One after another, on the machine itself:
+# PYTEST_ARGS="-n 0"; see docs/testing.md.
 test: $(READY) packages
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
 
 # Every row of the table of real servers asked 100 times, where `make test` asks some of them 10 times.
 test-probes-100: $(READY) packages
@@ -26,11 +28,12 @@ check: $(READY)
 
 # Changes killed with SIGKILL and resumed. On the embedded site 200 at random moments, and one at each journal entry and
 # in the middle of each device write: benchmarks/results/crash-matrix.md. On the real site, as root: after each entry that
-# announces something, for acl, ae_title, unpublish and vpn_only, where `make test` takes a telling few.
+# announces something, for acl, ae_title, tls_only and web_auth on fronts, unpublish and vpn_only, where `make test` takes
+# a telling few.
 test-faults: $(READY) packages
 	$(BIN)/python -m tests.faults.crashes --each $(FAULTS_ARGS)
-	REMEDIATE_FAULTS=all $(BIN)/python -m pytest tests/e2e/test_ae_title.py tests/e2e/test_ae_title_others.py tests/e2e/test_unpublish.py tests/e2e/test_vpn_only.py
-	REMEDIATE_FAULTS=all $(BIN)/python -m pytest tests/e2e/test_spine.py -k killed
+	REMEDIATE_FAULTS=all $(BIN)/python -m pytest -n auto tests/e2e/test_ae_title.py tests/e2e/test_ae_title_others.py tests/e2e/test_front.py tests/e2e/test_unpublish.py tests/e2e/test_unpublish_router.py tests/e2e/test_vpn_only.py tests/e2e/test_web_fronts.py
+	REMEDIATE_FAULTS=all $(BIN)/python -m pytest -n auto tests/e2e/test_spine.py -k killed
 
 # Coverage-guided, for a minute; what it finds is kept in build/fuzz. FUZZ_ARGS=--planted: it must find something.
 fuzz: $(READY)

@@ -239,7 +239,7 @@ def test_a_firewall_that_drops_the_clinic_too_is_taken_back(user: User) -> None:
     site = user.site
     before = ruleset(site)
     site.sabotage()
-    done = user.do(*user.run(revert_in=60))
+    done = user.do(*user.run(revert_in=40))
     assert done.status == 4, done.err
     assert done.json["waves"][0]["state"] == "rolled back"
     site.stop_sabotage()
@@ -268,7 +268,7 @@ def test_blind_at_the_baseline_nothing_is_pushed(user: User, what: str) -> None:
 @pytest.mark.parametrize("what", ["vantage", "canary"])
 def test_blind_after_the_push_it_is_taken_back(user: User, what: str) -> None:
     before = ruleset(user.site)
-    process = user.start(*user.run(revert_in=60))
+    process = user.start(*user.run(revert_in=40))
     user.until("all pushed", process)
     if what == "vantage":
         user.site.kill_vantage("internet")
@@ -339,11 +339,13 @@ def test_somebody_elses_rule_between_plan_and_push_stops_it(user: User) -> None:
 
 def test_two_changes_at_once_on_one_device(user: User) -> None:
     """The second one neither builds on a guard that is not confirmed yet nor touches it."""
-    process = user.start(*user.run())
+    process = user.start(*user.run(revert_in=180))
     user.until("all pushed", process)
+    process.send_signal(signal.SIGSTOP)  # it does not confirm before the second one has looked
     second = user.do(*user.run())
+    process.send_signal(signal.SIGCONT)
     assert second.status == 3, second.err
     assert "provisional change" in second.err
-    process.communicate(timeout=120)
+    process.communicate(timeout=180)
     assert process.returncode == 0
     assert user.verify().status == 0

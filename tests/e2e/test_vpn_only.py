@@ -12,7 +12,7 @@ import pytest
 from remediate.lab import real
 from remediate.lab.real import hosts, vpn
 from remediate.model.verdict import Verdict
-from tests.conftest import needs_lab
+from tests.conftest import Lab
 from tests.e2e.conftest import User, killed_at, verify
 from tests.e2e.test_spine import has_guard, left_on_device, retrieve, ruleset, rungs, without_ours
 
@@ -34,20 +34,12 @@ class VpnUser(User):
         return words
 
 
-@pytest.fixture(scope="module")
-def own_vpn_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[real.LabSite]:
-    needs_lab(LAYOUT)
-    folder = tmp_path_factory.mktemp("vpn") / "site"
-    yield real.up(folder, say=print, layout=LAYOUT)
-    real.down(folder, say=print)
-    assert not hosts.namespaces(LAYOUT.namespace("remote"))
-
-
 @pytest.fixture
-def user(own_vpn_site: real.LabSite, tmp_path: Path) -> Iterator[VpnUser]:
-    own_vpn_site.reset()
-    vpn.through(own_vpn_site, LAYOUT.openvpn_interface)
-    made = VpnUser(own_vpn_site, tmp_path)
+def user(lab: Lab, tmp_path: Path) -> Iterator[VpnUser]:
+    site = lab.site(LAYOUT)
+    site.reset()
+    vpn.through(site, LAYOUT.openvpn_interface)
+    made = VpnUser(site, tmp_path)
     yield made
     made.end()
 
@@ -154,7 +146,7 @@ def test_killed_and_resumed(user: VpnUser, at: str) -> None:
 
 def test_a_tunnel_that_comes_down_meanwhile_takes_the_change_back(user: VpnUser) -> None:
     before = ruleset(user.site)
-    process = user.start(*user.run(revert_in=60))
+    process = user.start(*user.run(revert_in=40))
     user.until("all pushed", process)
     vpn.without(user.site)
     _, err = process.communicate(timeout=200)
