@@ -45,7 +45,9 @@ def approve(
     export.write_private(
         to, approval.as_text(signed), "the approval", "copy the plan to a folder of yours, and bring the approval back"
     )
-    common.out().print(f"plan {made.digest[:12]} approved by {signer.principal} ({signer.fingerprint}): {to}")
+    common.out().print(
+        f"plan {made.digest[:12]} approved by {signer.principal} ({signer.fingerprint}): {to}", markup=False
+    )
 
 
 def _agreed() -> bool:

@@ -75,7 +75,7 @@ def export(
         sys.stdout.write(text)
         return
     exports.write_private(to, text)
-    common.err().print(f"written to {to}", soft_wrap=True)
+    common.err().print(f"written to {to}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -111,12 +111,14 @@ def verify(
         if given is not None:
             problems += anchors.problems(opened, given)
     for problem in problems:
-        common.err().print(f"! {problem}", style="bold red")
+        common.err().print(f"! {problem}", style="bold red", markup=False)
     if problems:
         raise typer.Exit(EXIT_EXPOSED)
     common.out().print(f"{len(heads)} changes intact")
     if given is not None:
-        common.out().print(f"  as anchored {given.at:%Y-%m-%d %H:%M:%S} UTC ({len(given.heads)} changes), by {by}")
+        common.out().print(
+            f"  as anchored {given.at:%Y-%m-%d %H:%M:%S} UTC ({len(given.heads)} changes), by {by}", markup=False
+        )
     if stamped is not None:
         common.out().print(
             f"  the anchor was time-stamped {stamped:%Y-%m-%d %H:%M:%S} UTC, by whom {tsa_ca} trusts", markup=False
@@ -175,7 +177,7 @@ def anchor(
         text = anchors.signed(made, key).model_dump_json(indent=2) + "\n"
         stamp = timestamp.ask(tsa, tsa_ca, text.encode()) if tsa is not None and tsa_ca is not None else None
         exports.write_private(to, text, "the anchor")
-        common.err().print(f"written to {to}", soft_wrap=True)
+        common.err().print(f"written to {to}", soft_wrap=True, markup=False)
         if stamp is not None:
             exports.write_private(timestamp.beside(to), stamp, "the time stamp")
             common.err().print(f"written to {timestamp.beside(to)}", soft_wrap=True, markup=False)

@@ -6,7 +6,6 @@ signers (ssh-keygen(1), ALLOWED SIGNERS), read anew each time: whoever is struck
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from remediate.errors import SignatureError
 from remediate.model.base import Value
+from remediate.record import programs
 
 #: Seconds; a passphrase may have to be typed, or a token to be touched.
 _DEADLINE = 120.0
@@ -106,20 +106,13 @@ def _file(text: str) -> Iterator[str]:
 
 
 def _keygen(arguments: list[str], message: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["ssh-keygen", *arguments],
-            input=message,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_DEADLINE,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError as error:
-        raise SignatureError("ssh-keygen is not installed", next="install OpenSSH's client, 8.2 or newer") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SignatureError(f"ssh-keygen could not be run: {error}", next="try the command by hand") from error
+    return programs.run(
+        ["ssh-keygen", *arguments],
+        text=message,
+        deadline=_DEADLINE,
+        install="install OpenSSH's client, 8.2 or newer",
+        attempt="try the command by hand",
+    )
 
 
 def _said(done: subprocess.CompletedProcess[str]) -> str:

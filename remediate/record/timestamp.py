@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import re
 import subprocess
 import tempfile
@@ -22,6 +21,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from remediate.errors import RecordError, SignatureError
+from remediate.record import programs
 
 #: Seconds for the whole answer: name, proxy, TLS and body.
 DEADLINE = 30.0
@@ -217,21 +217,13 @@ def _no_stamp(where: str) -> NoReturn:
 
 
 def _openssl(*arguments: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            ["openssl", "ts", *arguments],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=DEADLINE,
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError as error:
-        raise SignatureError("openssl is not installed", next="install the command openssl, 3.0 or newer") from error
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise SignatureError(f"openssl could not be run: {error}", next="try: openssl ts -help") from error
+    return programs.run(
+        ["openssl", "ts", *arguments],
+        text="",
+        deadline=DEADLINE,
+        install="install the command openssl, 3.0 or newer",
+        attempt="try: openssl ts -help",
+    )
 
 
 def _shown(url: str) -> str:

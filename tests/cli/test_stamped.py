@@ -55,6 +55,12 @@ def test_stamped_and_found_so(user: User, tsa: Authority) -> None:
     assert "  its time stamp anchor.json.tsr was not looked at (--tsa-ca FILE)\n" in user.types(*VERIFY).out
 
 
+def test_a_name_in_brackets_is_printed_as_it_is(user: User, tsa: Authority) -> None:
+    anchor = "anchor [red].json"
+    said = user.types(*ANCHOR[:-1], anchor, "--tsa", tsa.url, "--tsa-ca", str(tsa.ca))
+    assert (said.status, said.err) == (0, f"written to {anchor}\nwritten to {anchor}.tsr\n")
+
+
 def test_a_record_that_was_cut_or_rewritten(user: User, tsa: Authority) -> None:
     stamped(user, tsa)
     rewritten(user.record, entries=5, change=lambda seq, body: canonical({"n": 99}) if seq == 2 else body)
