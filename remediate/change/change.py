@@ -16,19 +16,17 @@ from nornir.core import Nornir
 
 from remediate import errors, platforms, runner, tasks
 from remediate.change import approval as approvals
-from remediate.change import between, guarding, hooks, own_code, sources
+from remediate.change import between, guarding, hooks, own_code, replaying, sources, statuses
 from remediate.change.approval import Approval, Hand
 from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
-from remediate.change.gates import baseline_of
 from remediate.change.looking import PATIENCE, raise_first
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.telling import Telling
 from remediate.change.watch import Stopwatch
 from remediate.change.wave import WaveRun
 from remediate.inventory import Loaded
-from remediate.model.change import Entry, Journal, Plan, Section, State, Token, Unit, Wave
+from remediate.model.change import Journal, Plan, Section, State, Unit, Wave
 from remediate.model.outcome import Outcome, WaveOutcome
-from remediate.model.verdict import Judgement, Verdict
 from remediate.model.watch import Watch
 from remediate.record import Record
 from remediate.record.locks import LAST as ENDED
@@ -131,14 +129,14 @@ def _undone(done: Outcome, desk: Desk, renderer: Renderer, operator: str | None)
         return done
     desk.watch.alarm(f"taking back what was confirmed before: {', '.join(done.stays)}")
     back = run(taking_back(done.change, desk, renderer), desk, operator=operator)
-    status = worst(done.exit_status, back.exit_status, errors.EXIT_ROLLED_BACK)
+    status = statuses.worst(done.exit_status, back.exit_status, errors.EXIT_ROLLED_BACK)
     return done.model_copy(update={"rollback": back, "exit_status": status, "waits": desk.clock.read()})
 
 
 def resume(change: str, desk: Desk, *, hand: Hand | None = None) -> Outcome:
     """Go on after a crash: what is in flight is finished or taken back, then the waves that had not begun."""
     journal = desk.record.journal(change)
-    plan, progress = replay(list(journal))
+    plan, progress = replaying.replay(list(journal))
     if plan is None:
         raise errors.RecordError(f"change {change} has no plan in its record", next="remediate record show")
     _check_site(plan, desk)
@@ -162,52 +160,6 @@ def unfinished(record: Record) -> list[str]:
     return [summary.change for summary in record.changes() if summary.last_kind != ENDED]
 
 
-def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
-    """A change's plan and where each of its waves stands, from its journal alone."""
-    plan: Plan | None = None
-    progress: dict[int, Progress] = {}
-    for entry in entries:
-        if "plan" in entry.data:
-            plan = _plan_of(entry)
-            progress = {wave.number: Progress() for wave in plan.waves}
-        if entry.kind == Step.APPROVED:
-            for at in progress.values():
-                at.state = advance(at.state, Step.APPROVED)
-        if entry.kind == "soaked":
-            progress[entry.data["after_wave"]].soaked = True
-        if plan is None or "wave" not in entry.data:
-            continue
-        at = progress[entry.data["wave"]]
-        hooks.replayed(entry, at)
-        if "state" in entry.data:
-            at.state = State(entry.data["state"])
-            at.unsaved = bool(entry.data.get("unsaved"))
-            at.closed_at = entry.at if at.state in CLOSED else None
-        if entry.kind == Step.BASELINE:
-            wave = next(w for w in plan.waves if w.number == entry.data["wave"])
-            at.before = baseline_of(wave, entry.data)
-            at.running = dict(entry.data["running"])
-            at.units = {name: Unit.model_validate(unit) for name, unit in entry.data.get("units", {}).items()}
-        elif entry.kind == Step.ARMING:
-            at.tokens = {name: Token(token) for name, token in entry.data["tokens"].items()}
-            at.armed_at = entry.at
-        elif entry.kind == "pushing":
-            at.pushed_at = entry.at  # the last one's
-        elif entry.kind == "pushed" and "down" in entry.data:
-            at.down[entry.data["device"]] = entry.data["down"]
-    return plan, progress
-
-
-def _plan_of(entry: Entry) -> Plan:
-    try:
-        return Plan.model_validate(entry.data["plan"])
-    except ValueError as error:
-        raise errors.RecordError(
-            f"the plan of change {entry.change} cannot be read by this version",
-            next=f"use the version that made it; remediate record show {entry.change} --format json names it",
-        ) from error
-
-
 def _check_site(plan: Plan, desk: Desk) -> None:
     """Another inventory than the one that the change was made with may lack what it is about."""
     site = desk.loaded.site
@@ -229,7 +181,7 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
 
     Undone is what is ours by name. Raises DriftError where a section is no longer what the change left.
     """
-    plan, progress = replay(list(desk.record.journal(change)))
+    plan, progress = replaying.replay(list(desk.record.journal(change)))
     confirmed = [w for w in plan.waves if progress[w.number].state is State.CONFIRMED] if plan else []
     if plan is None or not confirmed:
         raise errors.PlanError(
@@ -305,7 +257,7 @@ def _waves(
                     between.soak(plan, progress, means)
                 except (errors.Interrupted, errors.Inconclusive, errors.NotAsConfirmed, errors.HookFailed) as error:
                     failed = failed or not isinstance(error, errors.Interrupted | errors.HookFailed)
-                    status, reason = worst(status, error.exit_status), reason or str(error)
+                    status, reason = statuses.worst(status, error.exit_status), reason or str(error)
                     _not_begun(means, progress, waves)
                     break
             made = WaveRun(wave, means, progress[wave.number])
@@ -322,7 +274,7 @@ def _waves(
                     leaves_open=wave.leaves_open if state in (State.CONFIRMED, State.UNCHANGED) else {},
                 )
             )
-            status = worst(status, _status(state, made))
+            status = statuses.worst(status, statuses.status_of_wave(state, made))
             reason = reason or str(made.reason or "")
             # Neither the operator's will nor the hour is a failure of what was done before.
             halted = isinstance(made.reason, errors.Interrupted | errors.OutsideWindow | errors.NotApproved)
@@ -334,7 +286,7 @@ def _waves(
         try:
             hooks.after(plan, progress, means)
         except errors.HookFailed as error:
-            status, reason = worst(status, error.exit_status), reason or str(error)
+            status, reason = statuses.worst(status, error.exit_status), reason or str(error)
         finished = all(outcome.state in CLOSED for outcome in outcomes)
         stays = between.stays(plan, progress) if status != errors.EXIT_OK else ()
         if stays:
@@ -389,48 +341,6 @@ def _close(plan: Plan, hand: Hand, means: Means) -> None:
         means.journal.append("closed", approvals.close(plan, hand, list(means.journal)[-1]))
     except errors.SignatureError as error:
         means.watch.note(f"the end of the change is not signed: {error.what}")
-
-
-def _status(state: State, made: WaveRun) -> int:
-    if state is State.NEEDS_HANDS:
-        return errors.EXIT_NEEDS_HANDS
-    if state is State.ROLLED_BACK:
-        return errors.EXIT_ROLLED_BACK
-    if state is State.STOPPED:
-        return made.reason.exit_status if made.reason else errors.EXIT_INCONCLUSIVE
-    if made.wave.reopens or state is State.CONFIRMED:  # which is reached only past the gate
-        return errors.EXIT_OK
-    return status_of(made.judgements)
-
-
-def status_of(judgements: tuple[Judgement, ...] | list[Judgement]) -> int:
-    """The exit status of verdicts alone: nothing judged is not a pass."""
-    if not judgements:
-        return errors.EXIT_INCONCLUSIVE
-    meaning = {
-        Verdict.PROTECTED: errors.EXIT_OK,
-        Verdict.EXPOSED: errors.EXIT_EXPOSED,
-        Verdict.CARE_PATH_BROKEN: errors.EXIT_EXPOSED,
-        Verdict.INCONCLUSIVE: errors.EXIT_INCONCLUSIVE,
-    }
-    status = errors.EXIT_OK
-    for judgement in judgements:
-        status = worst(status, meaning[judgement.verdict])
-    return status
-
-
-def worst(*statuses: int) -> int:
-    """Where several hold: 5, 4, then an interruption, a mistake, 1, 3."""
-    order = (
-        errors.EXIT_NEEDS_HANDS,
-        errors.EXIT_ROLLED_BACK,
-        errors.EXIT_INTERRUPTED,
-        errors.EXIT_USAGE,
-        errors.EXIT_EXPOSED,
-        errors.EXIT_INCONCLUSIVE,
-        errors.EXIT_OK,
-    )
-    return min(statuses, key=order.index)
 
 
 def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:

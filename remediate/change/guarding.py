@@ -9,8 +9,8 @@ from remediate import platforms
 from remediate.errors import DriftError, PlanError, Unprovable
 from remediate.model.base import canonical, sha256
 from remediate.model.change import Candidate, Items, Section
+from remediate.model.device import Device
 from remediate.model.rule import AnyIntent
-from remediate.model.site import Device
 from remediate.platforms import FilterState
 from remediate.render import Renderer
 from remediate.rules import effect

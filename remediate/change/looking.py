@@ -22,7 +22,7 @@ from remediate.model.observation import UNREACHED, CanaryReport, Observation, Qu
 from remediate.model.site import Site, Zone
 from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose
 from remediate.playbook import Playbook
-from remediate.policy import Expected, counting, expectations
+from remediate.policy import Expected, counting
 from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
@@ -296,8 +296,7 @@ def views(loaded: Loaded, playbook: Playbook | None, limit: str | None) -> tuple
         used += vantages
         for name in loaded.select(hosts, limit):
             places = [site.vantages[v] for v in vantages]
-            outside, strangers = controls.left_to_the_outside(names), controls.left_to_strangers(names)
-            one = expectations(site.pacs[name], places, outside, strangers)
+            one = controls.expectations(names, site.pacs[name], places)
             was = wanted.get(name, Expected(expectations=(), not_asked=()))
             wanted[name] = Expected(
                 expectations=tuple(dict.fromkeys(was.expectations + one.expectations)),

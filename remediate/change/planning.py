@@ -18,13 +18,14 @@ from remediate.change.looking import DEADLINE, PATIENCE, raise_first
 from remediate.errors import CommandRejected, PlanError, Unprovable, UsageError
 from remediate.inventory import Loaded
 from remediate.model.change import Candidate, OpenSessions, Plan, Section, Wave
+from remediate.model.device import Device
 from remediate.model.hook import When
 from remediate.model.observation import Rung
 from remediate.model.rule import Action, AnyIntent, Intent, Rule
-from remediate.model.site import Device, LocalVia, Pacs, Site, Vantage
+from remediate.model.site import LocalVia, Pacs, Site, Vantage
 from remediate.model.verdict import Expectation
 from remediate.playbook import Play, Playbook, waves
-from remediate.policy import Strangers, expectations, simulated
+from remediate.policy import simulated
 from remediate.render import Renderer
 from remediate.runner import LoopRunner
 from remediate.vantages.pace import gate_of
@@ -199,10 +200,9 @@ def _wave(
         if len(changed) < len(sections):
             in_place[name] = tuple(section.name for section in sections if section not in changed)
     vantages = _vantages(play, site)
-    outside, strangers = controls.left_to_the_outside(play.controls), controls.left_to_strangers(play.controls)
     places = [site.vantages[v] for v in vantages]
-    _check_certificates(members, places, strangers)
-    expected = [expectations(pacs, places, outside, strangers) for pacs in members]
+    _check_certificates(members, places, play.controls)
+    expected = [controls.expectations(play.controls, pacs, places) for pacs in members]
     questions = tuple(e for one in expected for e in one.expectations)
     own = (*play.hooks(When.BEFORE), *play.hooks(When.AFTER))
     return Wave(
@@ -233,12 +233,17 @@ def _wave(
     )
 
 
-def _check_certificates(members: Iterable[Pacs], places: Iterable[Vantage], strangers: Strangers) -> None:
-    """Raises PlanError where a peer's place has nothing to show to an archive that will ask for a certificate."""
-    wanted = any(Rung.TLS_CERTIFICATE_WANTED in rungs for rungs in strangers.values())
-    peers = {peer.name for pacs in members for peer in pacs.access.peers if any(role.is_dicom for role in peer.roles)}
+def _check_certificates(members: Iterable[Pacs], places: Iterable[Vantage], names: Sequence[str]) -> None:
+    """Raises PlanError where the place of a peer that speaks TLS has nothing to show to an archive, or its front, that
+    will ask for a certificate."""
+    asked = [
+        pacs
+        for pacs in members
+        if any(Rung.TLS_CERTIFICATE_WANTED in rungs for rungs in controls.left_to_strangers(names, pacs).values())
+    ]
+    peers = {p.name for pacs in asked for p in pacs.access.peers if p.tls and any(role.is_dicom for role in p.roles)}
     bare = [one.name for one in places if one.peer in peers and one.client_certificate is None]
-    if wanted and bare:
+    if bare:
         raise PlanError(
             "it stands in a peer's place and has no certificate to show, so nobody could see that the peer is served",
             where=f"vantage {bare[0]}",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from remediate import tasks
-from remediate.change import change, discovery, lanes
+from remediate.change import discovery, lanes, replaying
 from remediate.change.gates import baseline_of
 from remediate.change.looking import DEADLINE
 from remediate.errors import (
@@ -22,9 +22,9 @@ from remediate.errors import (
     UsageError,
 )
 from remediate.inventory import Loaded, ports
+from remediate.inventory.kept import ANY_AE_TITLE
 from remediate.inventory.ports import How
 from remediate.inventory.reported import Addresses, Places
-from remediate.inventory.targets import ANY_AE_TITLE
 from remediate.judge import finding, seeing
 from remediate.model.observation import CanaryReport, Observation
 from remediate.model.reported import Before, Now, Reported, Whose
@@ -163,6 +163,7 @@ def _expected(site: Site, one: Reported, vantages: Sequence[Vantage]) -> Iterato
             for published in (*pacs.addresses.outside, *pacs.addresses.inside)
             if published.address == one.address
             for service in pacs.services
+            if published.has(service)
         }
         told |= set(seen)
         yield from unreached(name, seen.values(), pacs.ae_title, vantages)
@@ -277,7 +278,7 @@ def _remember(before: dict[IPAddress, Before], address: IPAddress, one: _Round) 
 
 def _rounds(record: Record, name: str) -> Iterator[_Round]:
     entries = list(record.journal(name))
-    plan, _ = change.replay(entries)
+    plan, _ = replaying.replay(entries)
     waves = {wave.number: wave for wave in plan.waves} if plan else {}
     for entry in entries:
         if "observations" not in entry.data or entry.data.get("wave") not in waves:

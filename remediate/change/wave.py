@@ -9,23 +9,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from remediate import platforms, tasks
-from remediate.change import gates, hooks, live, windows
+from remediate.change import gates, hooks
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
+from remediate.change.preparing import Preparation
 from remediate.errors import (
-    DeviceError,
-    Inconclusive,
     Interrupted,
     NeedsHands,
-    NotApproved,
     NotKnown,
     RemediateError,
     VerificationFailed,
 )
 from remediate.model.change import OnUnknown, State, Token, Wave
-from remediate.model.rule import ArchiveIntent
-from remediate.model.site import LOCAL
 from remediate.model.verdict import Judgement, Verdict
 
 #: The last part of the revert timer in which nothing is confirmed any more.
@@ -42,8 +38,8 @@ class WaveRun:
         self.judgements: tuple[Judgement, ...] = ()
         self.reason: RemediateError | None = None
         self._devices = Devices(wave, means, self.at)
-        self._staged = False
         self._eyes = Eyes(means.site, wave.vantages, means.nornir, means.loop, means.clock)
+        self._ready = Preparation(wave, means, self.at, self._devices, self._eyes, self._step)
 
     @property
     def state(self) -> State:
@@ -54,10 +50,12 @@ class WaveRun:
         try:
             with closing(self._eyes):
                 try:
-                    self._prepare()
+                    self._ready.prepare()
                 except (RemediateError, KeyboardInterrupt) as error:
                     return self._stopped(error)
-                if not self._devices.candidates or not self._needed():
+                finally:
+                    self.judgements = self._ready.judgements
+                if not self._devices.candidates or not self._ready.needed():
                     self._discard()
                     self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements})
                     return self.state
@@ -102,97 +100,7 @@ class WaveRun:
         finally:
             self._devices.close_sessions()
 
-    # -- before the push ------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        """Preflight, baseline, and the candidates staged and checked by the devices themselves."""
-        watch, wave = self.means.watch, self.wave
-        if self.means.needs_approval and self.state is State.PLANNED:
-            raise NotApproved(
-                "the plan needs a second person's approval, and none is in the record",
-                next="nothing was changed; remediate run PLAN with its approval beside it",
-            )
-        self._check_window()
-        self._step(Step.PREFLIGHT)
-        watch.stage(wave.number, "preflight", f"{len(wave.vantages)} vantages, {len(self._devices.candidates)} devices")
-        if wave.reopens:
-            watch.alarm(f"this opens again what an earlier change had closed: {', '.join(wave.pacs)}")
-        self._eyes.open()
-        silent = [c for c in self._eyes.canaries() if not c.alive]
-        if silent:
-            raise Inconclusive(
-                "; ".join(f"vantage {c.vantage}: {c.detail}" for c in silent),
-                next="nothing was changed; a vantage whose canary is silent sees every port closed",
-            )
-        self._look_at_devices()
-        paths = self._live_paths()
-        watch.stage(wave.number, "baseline", "what every vantage can do now")
-        before = self._eyes.look(wave.expectations, wave.not_asked)
-        self.at.before = before
-        self.judgements = before.judgements
-        units = {name: unit.model_dump() for name, unit in self.at.units.items()}
-        self._step(Step.BASELINE, **before.record(), running=self.at.running, units=units)
-        watch.looked(wave.number, "before", before.judgements)
-        if not wave.reopens:
-            gates.check_baseline(before)
-        if self._devices.candidates and self._needed():
-            if paths is not None:
-                paths.check()
-            gates.check_simulated(wave)
-            watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
-            self._staged = True
-            self._devices.on(tasks.load, candidates=self._devices.candidates, check=self._devices.check_unchanged)
-
-    def _check_window(self, done: timedelta = timedelta(0)) -> None:
-        """Raises OutsideWindow where even the worst end of this wave would not be within the window. ``done``: of its
-        time."""
-        if self.wave.window is not None and self._devices.candidates:
-            windows.check(self.wave.window, self.means.now(), self.wave.takes_at_most - done)
-
-    def _look_at_devices(self) -> None:
-        if not self._devices.candidates:
-            return
-
-        def check(name: str, look: tasks.DeviceLook) -> None:
-            if look.lacks:
-                raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
-            self._devices.check_base(name, look.running, self.means.planned_for(name))
-
-        for name in self._devices.candidates:
-            self.means.units.pop(name, None)  # whoever answers now; every later login is held against that
-        controls = {n: [s.intent.control for s in c.sections] for n, c in self._devices.candidates.items()}
-        for name, result in self._devices.on(tasks.look_at_device, check=check, controls=controls).items():
-            self.at.running[name] = result[0].result.running
-            self.at.units[name] = result[0].result.unit
-        self.means.units.update(self.at.units)
-        # A place that lets nobody in now would only have the push taken back.
-        devices = self.means.site.devices
-        if elsewhere := [name for name in self._devices.candidates if set(devices[name].management) != {LOCAL}]:
-            self._devices.on(tasks.log_in_afresh, elsewhere, site=self.means.site, units=self.at.units)
-
-    def _live_paths(self) -> live.Live | None:
-        """Who is connected now, in the record before anything can end it; None where nothing is closed."""
-        if not self._devices.candidates or self.wave.reopens:
-            return None
-        found = live.look(self.wave, self.means.site, self.means.nornir, self.means.steady)
-        self.means.journal.append("live peers", {"wave": self.wave.number, **found.record()})
-        for text in found.notes():
-            self.means.watch.note(text)
-        return found
-
-    def _needed(self) -> bool:
-        """Whether there is something to close, or a section of ours that is no longer as it should be.
-
-        An archive's own filter always is: behind a firewall that is closed, no look from outside can tell it.
-        """
-        if self.wave.reopens or self.wave.observes:
-            return True
-        drifted = any(
-            s.previous is not None or isinstance(s.intent, ArchiveIntent)
-            for c in self._devices.candidates.values()
-            for s in c.sections
-        )
-        return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements)
+    # -- nothing pushed -------------------------------------------------------------------------------
 
     def _stopped(self, error: BaseException) -> State:
         """Nothing was pushed, and nothing will be."""
@@ -205,7 +113,7 @@ class WaveRun:
         return self.state
 
     def _discard(self) -> None:
-        if self._staged:
+        if self._ready.staged:
             self._devices.on(tasks.discard, nornir=self.means.steady)
 
     # -- the transaction ------------------------------------------------------------------------------
@@ -226,7 +134,7 @@ class WaveRun:
         watch, wave = self.means.watch, self.wave
         if wave.before:
             self._devices.on(tasks.compare, check=self._devices.check_unchanged)
-        self._check_window(sum((hook.timeout for hook in self.wave.before), timedelta()))
+        self._ready.check_window(sum((hook.timeout for hook in self.wave.before), timedelta()))
         self._check_cancelled()
         self.at.tokens = {
             name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates

@@ -181,7 +181,7 @@ def resume(
 
     Reads the record, then asks the devices, then decides. Nothing is pushed twice.
     """
-    from remediate.change import change
+    from remediate.change import change, replaying
     from remediate.errors import RecordError
     from remediate.report import tables
 
@@ -195,7 +195,7 @@ def resume(
             common.out().print(nothing)
             return
         wanted = name or waiting[0]
-        found, _ = change.replay(list(opened.journal(wanted)))
+        found, _ = replaying.replay(list(opened.journal(wanted)))
         if found is None:
             raise RecordError(f"change {wanted} has no plan in its record", next="remediate record show")
         if wanted not in waiting:
@@ -225,13 +225,13 @@ def rollback(
 
     This is a change of its own, and opens again what the other had closed.
     """
-    from remediate.change import change
+    from remediate.change import change, replaying
     from remediate.errors import RecordError
     from remediate.render import Renderer
     from remediate.report import tables
 
     with common.record(record) as opened:
-        found, _ = change.replay(list(opened.journal(name)))
+        found, _ = replaying.replay(list(opened.journal(name)))
     if found is None:
         raise RecordError(f"change {name} has no plan in its record", next="remediate record show")
     with common.desk(inventory or Path(found.inventory), record, verbose=verbose) as desk:

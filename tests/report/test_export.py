@@ -217,13 +217,13 @@ def at_prompt(told: Told, *args: str, umask: int = 0o022) -> subprocess.Complete
 
 @pytest.mark.parametrize("format", ["json", "markdown"])
 def test_the_file_is_for_its_owner_alone(told: dict[str, Told], tmp_path: Path, format: str) -> None:
-    one, file = told["confirmed"], tmp_path / "out"
+    one, file = told["confirmed"], tmp_path / "out [red]"  # printed as it is, and no markup
     file.write_text("older, and everybody's")
     file.chmod(0o666)
     done = at_prompt(one, "export", one.change, "--format", format, "--out", str(file), umask=0)
-    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", f"written to {file}\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert [path.name for path in tmp_path.iterdir()] == [file.name]
     to_screen = at_prompt(one, "export", one.change, "--format", format).stdout
     assert one.document.chain.head in file.read_text()
     assert len(to_screen) == len(file.read_text())
