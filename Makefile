@@ -28,11 +28,11 @@ check: $(READY)
 
 # Changes killed with SIGKILL and resumed. On the embedded site 200 at random moments, and one at each journal entry and
 # in the middle of each device write: benchmarks/results/crash-matrix.md. On the real site, as root: after each entry that
-# announces something, for acl, ae_title, tls_only and web_auth on fronts, unpublish and vpn_only, where `make test` takes
-# a telling few.
+# announces something, for acl, ae_title, tls_only and web_auth on archives and fronts, unpublish and vpn_only, where `make
+# test` takes a telling few.
 test-faults: $(READY) packages
 	$(BIN)/python -m tests.faults.crashes --each $(FAULTS_ARGS)
-	REMEDIATE_FAULTS=all $(BIN)/python -m pytest -n auto tests/e2e/test_ae_title.py tests/e2e/test_ae_title_others.py tests/e2e/test_front.py tests/e2e/test_unpublish.py tests/e2e/test_unpublish_router.py tests/e2e/test_vpn_only.py tests/e2e/test_web_fronts.py
+	REMEDIATE_FAULTS=all $(BIN)/python -m pytest -n auto tests/e2e/test_ae_title.py tests/e2e/test_ae_title_others.py tests/e2e/test_front.py tests/e2e/test_tls_and_web.py tests/e2e/test_unpublish.py tests/e2e/test_unpublish_router.py tests/e2e/test_vpn_only.py tests/e2e/test_web_fronts.py
 	REMEDIATE_FAULTS=all $(BIN)/python -m pytest -n auto tests/e2e/test_spine.py -k killed
 
 # Coverage-guided, for a minute; what it finds is kept in build/fuzz. FUZZ_ARGS=--planted: it must find something.
