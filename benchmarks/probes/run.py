@@ -31,7 +31,9 @@ RESULTS = HERE.parent / "results"
 PORT = 11112
 FIRST = IPv4Address("127.1.0.0")
 SCOPE = "127.0.0.0/8"
-REMEDIATE = [sys.executable, "-c", "from remediate.cli import main; main()"]
+#: Where it is installed as a user would, without what only its development needs.
+INSTALLED = HERE.parents[1] / "build" / "bench-probes"
+PYTHON = str(INSTALLED / "bin" / "python")
 FLOOR = "epoll client in C"
 #: How often the two that are closest are measured, in turns.
 ROUNDS = 5
@@ -71,6 +73,15 @@ def build(folder: Path, name: str) -> str:
     made = folder / name
     subprocess.run(["cc", "-O2", "-o", made, HERE / f"{name}.c"], check=True)
     return str(made)
+
+
+def install() -> None:
+    root = INSTALLED.parents[1]
+    subprocess.run([sys.executable, "-m", "venv", "--clear", INSTALLED], check=True)
+    subprocess.run(
+        [PYTHON, "-m", "pip", "install", "-q", "--disable-pip-version-check", "-c", root / "constraints.txt", root],
+        check=True,
+    )
 
 
 class Lists:
@@ -143,7 +154,8 @@ def median(runs: list[Run]) -> Run:
 
 
 def sweep(lists: Lists, count: int) -> list[str]:
-    return [*REMEDIATE, "verify", "--targets", lists.jsonl(count), "--scope", SCOPE, "--format", "jsonl"]
+    remediate = str(INSTALLED / "bin" / "remediate")
+    return [remediate, "verify", "--targets", lists.jsonl(count), "--scope", SCOPE, "--format", "jsonl"]
 
 
 def interrupted(command: list[str], lines: int) -> float:
@@ -166,6 +178,8 @@ def interrupted(command: list[str], lines: int) -> float:
 
 
 def main() -> None:
+    if "--inside" not in sys.argv:
+        install()
     scale = 10 if "--quick" in sys.argv else 1
     if os.geteuid() == 0 and shutil.which("unshare") and "--inside" not in sys.argv:  # nobody else is on that loopback
         inside = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
@@ -197,7 +211,7 @@ def main() -> None:
                 least.append(measure(FLOOR, many, [floor, lists.pairs(many)], lambda output: output.count(" echo")))
             runs["remediate"], runs[FLOOR] = median(ours), median(least)
             script = str(HERE / "pynetdicom_pool.py")
-            run("pynetdicom, 20 threads", pool, [sys.executable, script, lists.pairs(pool)], " echo")
+            run("pynetdicom, 20 threads", pool, [PYTHON, script, lists.pairs(pool)], " echo")
             if shutil.which("nmap"):
                 nmap = ["nmap", "--script", "dicom-ping", "-T5", "-Pn", "-n", "-p", str(PORT), "-iL"]
                 run("nmap dicom-ping", few, [*nmap, lists.addresses(few)], "DICOM Service Provider discovered")
@@ -266,8 +280,8 @@ def write(runs: dict[str, Run], ours: list[Run], found: list[Goal], load: float)
         "",
         f"Made by `make bench-probes` on {machine}; load average before it: {load:.1f}. All on loopback, responder and",
         "peers on the same two cores; whole processes, start included. What `remediate` does: association, C-ECHO,",
-        f"release; its line is the median of {len(rates)} runs ({min(rates)} to {max(rates)}/s), in turns with the client in",
-        f"C, whose line is one, too.",
+        f"release, installed without extras. Its line is the median of {len(rates)} runs ({min(rates)} to {max(rates)}/s), in",
+        "turns with the client in C, whose line is one too.",
         "",
         "| who | targets | seconds | targets/s | answered rightly | MiB |",
         "|---|---|---|---|---|---|",

@@ -153,7 +153,6 @@ def _share(
         signal.signal(signalled, signal.SIG_IGN)
     for other in others:  # or they would be open here after their owner has gone
         other.close()
-    gc.set_threshold(50_000, 20, 100)  # what a sweep makes is gone soon, and in no cycles
     tally = Tally(0, 0)
     sending = threading.Lock()
 

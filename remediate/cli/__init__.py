@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import shutil
 import sys
@@ -10,9 +11,13 @@ import textwrap
 #: These log, traceback and all, what they also raise; raised, it becomes one message of ours.
 _TWICE_SAID = ("apprise", "asyncssh", "netmiko", "nornir", "paramiko")
 
+#: Python looks for cycles after each 700 objects; imports make hundreds of thousands, and all of them stay.
+_COLLECTED = 50_000, 20, 100
+
 
 def main() -> None:
     """Entry point: an error of ours is one message and its exit status, never a traceback."""
+    gc.set_threshold(*_COLLECTED)
     from remediate.cli.app import app
     from remediate.errors import EXIT_INTERRUPTED, RemediateError
 

@@ -258,7 +258,7 @@ def _plan(
     from remediate import playbook as playbooks
     from remediate.change import approval, planning
     from remediate.render import Renderer
-    from remediate.report.console import Busy
+    from remediate.report.busy import Busy
 
     loaded = common.authorised(inventory)
     book = playbooks.load(

@@ -234,7 +234,8 @@ def desk(
     """Inventory, record, runner and vantages of one command, with Ctrl-C made safe."""
     from remediate.change import change
     from remediate.record import Record
-    from remediate.report.console import Busy, ConsoleWatch
+    from remediate.report.busy import Busy
+    from remediate.report.console import ConsoleWatch
 
     site = loaded(inventory)
     console = err()

@@ -183,7 +183,7 @@ class _Found:
 def _sweep(hunt: Hunt, notice: Notice, side: Zone | None, taken: set[str], output: DiscoverFormat) -> None:
     """Prints it, and ends with its exit status."""
     from remediate.change import discovery
-    from remediate.report.console import Busy
+    from remediate.report.busy import Busy
 
     tally = discovery.Tally(hunt.ranges.count)
     found = _Found(side, taken, streamed=output is DiscoverFormat.YAML)

@@ -37,7 +37,7 @@ def peers(
     """
     from remediate.change import peers as finding
     from remediate.report import peers as report
-    from remediate.report.console import Busy
+    from remediate.report.busy import Busy
 
     loaded = common.loaded(inventory)
     if pacs not in loaded.site.pacs:

@@ -53,7 +53,7 @@ def check(
 
 def _ask(inquiry: Inquiry, at: str | None) -> Answered:
     from remediate.change import reported
-    from remediate.report.console import Busy
+    from remediate.report.busy import Busy
 
     with ExitStack() as stack:
         opened = stack.enter_context(common.record(at)) if common.recorded(at) else None

@@ -95,8 +95,7 @@ def sweep(options: Options, *, lines: bool) -> None:
         from remediate.change import sharing
         from remediate.change import sweep as sweeping
         from remediate.model.observation import Rung
-        from remediate.report.console import Busy
-        from remediate.report.lines import counts
+        from remediate.report.busy import Busy
 
         probes.prepare()
         here = sweeping.vantage(source, [_canary(text) for text in options.canaries])
@@ -119,6 +118,8 @@ def sweep(options: Options, *, lines: bool) -> None:
             guarded,
         )
     if not lines:
+        from remediate.report.tables import counts
+
         common.show(counts(tally.rungs), None, common.Format.TABLE)
     common.err().print(Text(_summary(tally)))
     raise typer.Exit(tally.exit_status)

@@ -149,7 +149,7 @@ def _book(loaded: Loaded, playbook: Path | None, extra_vars: list[str] | None) -
 
 def _look(loaded: Loaded, book: Playbook | None, limit: str | None, *, count: bool) -> Verified:
     from remediate.change import looking
-    from remediate.report.console import Busy
+    from remediate.report.busy import Busy
 
     with Busy(common.err()) as busy:
         busy.now("looking from every vantage")
@@ -158,7 +158,7 @@ def _look(loaded: Loaded, book: Playbook | None, limit: str | None, *, count: bo
 
 def _titles(loaded: Loaded, book: Playbook | None, limit: str | None) -> tuple[TitleFinding, ...]:
     from remediate.change import titles
-    from remediate.report.console import Busy
+    from remediate.report.busy import Busy
 
     common.err().print(Text("asking for AE titles: random ones start with RMD, a peer's only from that peer's place"))
     with Busy(common.err()) as busy:

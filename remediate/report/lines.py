@@ -1,21 +1,19 @@
-"""One JSON line for each answer of a sweep, as it comes, and what they add up to."""
+"""One JSON line for each answer of a sweep, as it comes."""
 
 from __future__ import annotations
 
 import asyncio
 import queue
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache
 
 from pydantic_core import to_json
-from rich.table import Table
 
 from remediate.inventory.kept import Target
 from remediate.model.observation import Counts, Observation, Rung, Stack, Surface, Tls
 from remediate.model.site import Role, ServiceKind
 from remediate.model.verdict import Outcome
-from remediate.report import meaning
 
 #: Bytes that are written at once, and seconds after which fewer are.
 CHUNK, FLUSH = 32 << 10, 0.2
@@ -68,18 +66,6 @@ def _told(
         "detail": detail,
     }
     return to_json(told).decode()[1:]
-
-
-def counts(rungs: Mapping[Rung, int]) -> Table:
-    """How many of which rung, and what it means; the worst is the last."""
-    table = Table()
-    table.add_column("rung")
-    table.add_column("targets", justify="right")
-    table.add_column("means")
-    for rung, told in meaning.OUTSIDE.items():
-        if rungs.get(rung):
-            table.add_row(rung.value, str(rungs[rung]), told.means)
-    return table
 
 
 class Lines:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich import box
@@ -13,6 +13,7 @@ from rich.text import Text
 
 from remediate.model.base import span
 from remediate.model.change import Entry, OpenSessions, Plan, State, Wave
+from remediate.model.observation import Rung
 from remediate.model.outcome import Outcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
@@ -369,3 +370,15 @@ def _flat(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(_flat, value))
     return str(value)
+
+
+def counts(rungs: Mapping[Rung, int]) -> Table:
+    """How many of which rung, and what it means; the worst is the last."""
+    table = Table()
+    table.add_column("rung")
+    table.add_column("targets", justify="right")
+    table.add_column("means")
+    for rung, told in meaning.OUTSIDE.items():
+        if rungs.get(rung):
+            table.add_row(rung.value, str(rungs[rung]), told.means)
+    return table
