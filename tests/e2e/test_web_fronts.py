@@ -10,6 +10,7 @@ import signal
 import ssl
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +122,7 @@ def fronts(fresh_site: LabSite, tmp_path: Path) -> Iterator[str]:
     hosts.daemon(site.pids["pacs"], ["nginx", "-c", MAIN], log="/var/log/nginx.log")
     site.must("pacs", ["sh", f"{FTP}/restart"])
     for port in (PORT, FTP_PORT):
-        hosts.until(lambda port=port: site.listening("pacs", port), what=f"port {port}")  # type: ignore[misc]
+        hosts.until(partial(site.listening, "pacs", port), what=f"port {port}")
     yield text
     site.exec("pacs", ["sh", "-c", f"nginx -c {MAIN} -s stop; pkill -x vsftpd; rm -rf {WEB} {FTP}"])
 

@@ -247,7 +247,7 @@ class CiscoIos:
 
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002
         """An access list keeps no connections, and a translation that never changes is not taken away when they end."""
-        return LivePeers(cannot="IOS keeps no list of the connections that it forwards")
+        return LivePeers(cannot="IOS lists no connections but translated ones, and those are not asked for")
 
     def abort(self) -> None:
         self._session.abort()
