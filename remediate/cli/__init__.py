@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import shutil
 import sys
 import textwrap
@@ -18,6 +19,8 @@ _COLLECTED = 50_000, 20, 100
 def main() -> None:
     """Entry point: an error of ours is one message and its exit status, never a traceback."""
     gc.set_threshold(*_COLLECTED)
+    # Or pydantic reads the entry points of every installed distribution, for plugins that nobody here asks for.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     from remediate.cli.app import app
     from remediate.errors import EXIT_INTERRUPTED, RemediateError
 

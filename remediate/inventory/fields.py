@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
+from ipaddress import ip_address, ip_interface
 from pathlib import Path
 from typing import TypeGuard, TypeVar
 
@@ -14,6 +14,7 @@ from pydantic import SecretStr, TypeAdapter
 
 from remediate.inventory import certificate, secrets
 from remediate.inventory.document import Node, did_you_mean, listed
+from remediate.inventory.wording import ADDRESS_RULE, AE_TITLE_RULE, NAME_RULE, PORT_RULE, not_one_host
 from remediate.model.base import AETitle, Name
 from remediate.model.site import ClientCertificate, IPAddress, IPNetwork, LocalVia, SocksVia, SshVia
 
@@ -21,11 +22,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 NAME = TypeAdapter[str](Name)
 AE_TITLE = TypeAdapter[str](AETitle)
-NAME_RULE = "a name of letters, digits and . _ - (at most 63, a letter or digit first)"
-AE_TITLE_RULE = "1 to 16 printable ASCII characters, no backslash, no blank at either end"
-ADDRESS_RULE = "an IPv4 or IPv6 address"
 NETWORK_RULE = "an IPv4 or IPv6 network such as 10.99.0.0/24"
-PORT_RULE = "a port, 1 to 65535"
 INTERFACE_RULE = "an interface name of letters, digits, inner blanks and . _ : / + - (at most 64)"
 SSH_RULE = "user@host, user@host:port or user@[IPv6 address]:port"
 SOCKS_RULE = "host, user@host, host:port or [IPv6 address]:port"
@@ -33,7 +30,6 @@ VIA_RULE = "local, {local: {source: ADDRESS}}, {ssh: user@host} or {socks: host:
 HOST_RULE = "a host name or an IP address"
 #: Bytes of a user name and of a password (RFC 1929 2).
 MOST_SOCKS = 255
-BROADCAST = IPv4Address("255.255.255.255")
 
 
 def name(node: Node) -> str | None:
@@ -85,15 +81,6 @@ def is_peer_name(text: object) -> TypeGuard[str]:
     except ValueError:
         return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", text, re.ASCII) is not None  # as model.base.Name
     return False
-
-
-def not_one_host(found: IPAddress) -> str:
-    """What it would have to be, where it is not an address of one host; "" where it is."""
-    if isinstance(found, IPv6Address) and (found.scope_id or found.ipv4_mapped):
-        return f"{ADDRESS_RULE} without a scope, and IPv4 addresses written as such"
-    if found.is_unspecified or found.is_multicast or found == BROADCAST:
-        return f"{ADDRESS_RULE} that one host can have"
-    return ""
 
 
 def network(node: Node) -> IPNetwork | None:

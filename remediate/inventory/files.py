@@ -15,6 +15,7 @@ from remediate.errors import InventoryError
 from remediate.inventory import fields
 from remediate.inventory.document import Node, Problems, Source, did_you_mean, key_path, listed, named_element, parse
 from remediate.inventory.secrets import Secrets
+from remediate.inventory.wording import NAME_RULE
 
 FILES = ("hosts.yaml", "groups.yaml", "defaults.yaml")
 #: The groups that say what a host is; they need no entry in groups.yaml.
@@ -188,7 +189,7 @@ def _elements(root: Node | None, base: Path, data_keys: tuple[str, ...] | None, 
         if key == "all":
             node.problem(f"no {what} can be called all: it stands for every PACS")
         elif not _is_name(key):
-            node.problem(f"is no name for a {what}; allowed: {fields.NAME_RULE}")
+            node.problem(f"is no name for a {what}; allowed: {NAME_RULE}")
         else:
             yield _element(key, node, base, (*ATTRIBUTES, "groups", "data", "connection_options"), data_keys)
 

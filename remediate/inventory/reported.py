@@ -10,7 +10,7 @@ from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
 
 from remediate.errors import InventoryError, UsageError
-from remediate.inventory import fields
+from remediate.inventory.wording import not_one_host
 from remediate.model.site import IPAddress
 
 #: Bytes of a list that somebody can be meant to send.
@@ -136,7 +136,7 @@ def _endpoint(text: str) -> tuple[IPAddress, int | None]:
         raise ValueError(_why_not(text)) from None
     if isinstance(found, IPv6Address) and found.ipv4_mapped:
         found = found.ipv4_mapped
-    if fields.not_one_host(found):
+    if not_one_host(found):
         raise ValueError(_NO_ADDRESS)
     return found, port
 

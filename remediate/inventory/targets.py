@@ -17,8 +17,8 @@ from typing import Annotated, BinaryIO, NamedTuple
 from pydantic import ConfigDict, PlainValidator, ValidationError
 
 from remediate.errors import InventoryError, UsageError
-from remediate.inventory import fields
 from remediate.inventory.kept import ANY_AE_TITLE, Kept, Target
+from remediate.inventory.wording import ADDRESS_RULE, AE_TITLE_RULE, NAME_RULE, PORT_RULE, not_one_host
 from remediate.model.base import AETitle, Name, Port, Value
 from remediate.model.site import IPAddress, ServiceKind
 
@@ -27,11 +27,11 @@ LONGEST, MOST_LISTED = 16 << 10, 20
 
 _KINDS = ", ".join(ServiceKind)
 _RULES = {
-    "address": f"{fields.ADDRESS_RULE} that one host can have (names are not looked up)",
-    "port": fields.PORT_RULE,
+    "address": f"{ADDRESS_RULE} that one host can have (names are not looked up)",
+    "port": PORT_RULE,
     "kind": f"one of {_KINDS}",
-    "called_ae_title": fields.AE_TITLE_RULE,
-    "name": fields.NAME_RULE,
+    "called_ae_title": AE_TITLE_RULE,
+    "name": NAME_RULE,
 }
 
 #: Says why a target may not be asked; "" where it may.
@@ -104,7 +104,7 @@ def _allowed(target: Target | str, refused: Refused) -> Target | str:
     """The target, or in words what is wrong with it, or why it may not be asked."""
     if isinstance(target, str):
         return target
-    return fields.not_one_host(target.address) or refused(target.address, target.port) or target
+    return not_one_host(target.address) or refused(target.address, target.port) or target
 
 
 Row = bytes | dict[str, str] | str
