@@ -6,7 +6,6 @@ It imports little, so that the check begins soon.
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,11 +20,6 @@ from remediate.inventory.targets import Checked, Refused
 from remediate.model.site import IPAddress, Scope
 
 _FORKS = multiprocessing.get_context("fork")
-
-
-def cores() -> int:
-    """As many shares as a sweep may have."""
-    return len(os.sched_getaffinity(0))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
-"""One sweep in several processes, a share of the targets each: asking is computing, and an interpreter has one core.
+"""One sweep in several processes: asking is computing, and an interpreter has one core.
 
-The processes are forked before anything else runs in this one. Each asks as ``sweep.run`` does and sends lines and
-counts through a pipe; this one alone writes. A process whose pipe to here is gone stops by itself.
+They are forked before anything else runs in this one, and take the targets part by part. Each asks as ``sweep.run``
+does and sends lines and counts through a pipe; this one alone writes. A process whose pipe to here is gone stops by
+itself.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from remediate.change import sweep as sweeping
-from remediate.change.listing import cores
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.errors import Inconclusive, RemediateError
 from remediate.model.observation import Rung
@@ -62,16 +62,16 @@ def run(
 
     Raises what a process could not go on with; the others are stopped then.
     """
-    shares = max(1, min(cores(), tally.targets // WORTH))
+    shares = max(1, min(len(os.sched_getaffinity(0)), tally.targets // WORTH))
     forks = multiprocessing.get_context("fork")
     began = time.monotonic()
     processes: dict[Connection, multiprocessing.process.BaseProcess] = {}
     parts: dict[Connection, tuple[Counter[Rung], Counter[Outcome]]] = {}
     cancellation = Cancellation()
     gc.freeze()
-    for number in range(shares):
+    for _ in range(shares):
         mine, theirs = forks.Pipe()
-        process = forks.Process(target=_share, args=(sweep, number, shares, output, theirs, (*processes, mine)))
+        process = forks.Process(target=_share, args=(sweep, shares, output, theirs, (*processes, mine)))
         process.start()
         theirs.close()
         processes[mine] = process
@@ -145,9 +145,7 @@ class _Written:
             stalled = None
 
 
-def _share(
-    sweep: Sweep, number: int, of: int, output: Output, pipe: Connection, others: tuple[Connection, ...]
-) -> None:
+def _share(sweep: Sweep, of: int, output: Output, pipe: Connection, others: tuple[Connection, ...]) -> None:
     """In a process of its own."""
     for signalled in (signal.SIGINT, signal.SIGTERM):  # it is the first process that is told, and tells us
         signal.signal(signalled, signal.SIG_IGN)
@@ -176,7 +174,7 @@ def _share(
     try:
         error = None
         try:
-            sweeping.run(replace(sweep, share=(number, of), limits=limits), consume, guarded, tally)
+            sweeping.run(replace(sweep, limits=limits), consume, guarded, tally)
         except RemediateError as raised:
             error = raised
         lines.close()

@@ -78,7 +78,7 @@ class Tally:
 @dataclass(frozen=True)
 class Sweep:
     """``up_to``: the highest rung that is asked for, None for all of the ladder. ``deadline``: seconds to connect, and
-    once more for the conversation. ``share``: which of how many shares of the targets.
+    once more for the conversation.
     """
 
     targets: Kept
@@ -87,7 +87,6 @@ class Sweep:
     limits: Limits = field(default_factory=Limits)
     up_to: Rung | None = Rung.ECHO
     deadline: float = 3.0
-    share: tuple[int, int] = (0, 1)
 
 
 def vantage(source: IPAddress | None, canaries: Iterable[Canary] = ()) -> Vantage:
@@ -132,7 +131,7 @@ class _Asking:
         for error in self._runner.submit(self._lookout.open()).result().values():
             raise error
         self._look_at_canaries()
-        lanes.ask_all(self._sweep.targets.share(*self._sweep.share), self.ask, self._runner)
+        lanes.ask_all(self._sweep.targets.taken(), self.ask, self._runner)
         if not self._cancellation.requested:
             self._look_at_canaries()
 

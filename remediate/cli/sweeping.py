@@ -89,7 +89,7 @@ def sweep(options: Options, *, lines: bool) -> None:
     source = None if options.source is None else _address(options.source, "--source")
     scope, limits = _scope(options)
     refused = listing.refusing(scope, source)
-    with Kept(listing.cores()) as kept, listing.checking(options.targets, refused, kept) as checked:
+    with Kept() as kept, listing.checking(options.targets, refused, kept) as checked:
         # Meanwhile: this takes about as long as the check of 16,000 lines.
         from remediate import probes
         from remediate.change import sharing

@@ -1,4 +1,7 @@
-"""Targets that were checked, in files without a name: what is asked is what was checked, and it takes no memory."""
+"""Targets that were checked, in files without a name: what is asked is what was checked, and it takes no memory.
+
+They are kept in parts, which the processes that ask take one by one: so they end together.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,8 @@ from remediate.model.site import IPAddress, ServiceKind
 
 #: The called AE title where a list names none: what DCMTK's tools say.
 ANY_AE_TITLE = "ANY-SCP"
+#: So many that the last one is a small part of the time, even where there are many cores; at most 256.
+_PARTS = 64
 #: Targets that are written, and read, at once.
 _CHUNK = 256
 #: Bytes that say how long a chunk is.
@@ -44,15 +49,20 @@ class Target(NamedTuple):
 
 
 class Kept:
-    """``with``: in ``shares`` files, an address in one of them only; forked processes have them, too.
+    """``with``: in ``parts``, an address in one of them only; forked processes have them, too.
 
     Raises UsageError where there is no room for them.
     """
 
-    def __init__(self, shares: int = 1) -> None:
-        with ExitStack() as files:
-            self._files = [files.enter_context(_File()) for _ in range(shares)]
-            self._closing = files.pop_all()
+    def __init__(self, parts: int = _PARTS) -> None:
+        with ExitStack() as closing:
+            self._files = [closing.enter_context(_File()) for _ in range(parts)]
+            #: A byte for each part that nobody has taken: a pipe gives each to one reader only.
+            self._untaken, give = os.pipe()
+            closing.callback(os.close, self._untaken)
+            os.write(give, bytes(range(parts)))
+            os.close(give)
+            self._closing = closing.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -71,9 +81,11 @@ class Kept:
         """
         return sum(file.finish(suspects) for file in self._files)
 
-    def share(self, number: int, of: int) -> Iterator[tuple[int, Target]]:
-        """Every target with its line number, in one of ``of`` shares."""
-        return (_read(row) for file in self._files[number::of] for rows in file.chunks() for row in rows)
+    def taken(self) -> Iterator[tuple[int, Target]]:
+        """Targets with their line numbers, as long as there are parts that nobody else has taken."""
+        while part := os.read(self._untaken, 1):
+            for rows in self._files[part[0]].chunks():
+                yield from map(_read, rows)
 
 
 class _File:

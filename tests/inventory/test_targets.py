@@ -10,7 +10,9 @@ import resource
 import signal
 import tempfile
 import tracemalloc
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def refused(address: IPAddress, port: int) -> str:
 def asked(path: Path) -> list[tuple[int, Target]]:
     with Kept() as keeping:
         check(path, keeping)
-        return list(keeping.share(0, 1))
+        return sorted(keeping.taken())
 
 
 def check(path: Path, keeping: Kept | None = None) -> targets.Checked:
@@ -135,12 +137,22 @@ TARGETS = st.lists(
 )
 
 
-@given(rows=TARGETS, of=st.integers(1, 4), files=st.integers(1, 5), chunk=st.integers(1, 4), as_csv=st.booleans())
-def test_each_different_target_once_and_an_address_in_one_share(
+def in_turns(takers: list[Iterator[tuple[int, Target]]]) -> list[list[tuple[int, Target]]]:
+    """What each of them got, one after the other taking one more."""
+    got: list[list[tuple[int, Target]]] = [[] for _ in takers]
+    for turn in zip_longest(*takers):
+        for mine, one in zip(got, turn, strict=True):
+            if one is not None:
+                mine.append(one)
+    return got
+
+
+@given(rows=TARGETS, of=st.integers(1, 4), parts=st.integers(1, 5), chunk=st.integers(1, 4), as_csv=st.booleans())
+def test_each_different_target_once_and_an_address_by_one_taker(
     tmp_path_factory: pytest.TempPathFactory,
     rows: list[dict[str, Any]],
     of: int,
-    files: int,
+    parts: int,
     chunk: int,
     as_csv: bool,
 ) -> None:
@@ -152,10 +164,10 @@ def test_each_different_target_once_and_an_address_in_one_share(
     else:
         text.writelines(json.dumps(row) + "\n" for row in rows)
     path = listed(tmp_path_factory.mktemp("lists"), text.getvalue(), "list.csv" if as_csv else "list.jsonl")
-    with Kept(files) as keeping, pytest.MonkeyPatch.context() as patch:
+    with Kept(parts) as keeping, pytest.MonkeyPatch.context() as patch:
         patch.setattr(kept, "_CHUNK", chunk)
         checked = check(path, keeping)
-        shares = [list(keeping.share(number, of)) for number in range(of)]
+        shares = in_turns([keeping.taken() for _ in range(of)])
     found = [target.asks for share in shares for _, target in share]
     want = {
         (ip_address(r["address"]), r["port"], r.get("kind", "dicom"), r.get("called_ae_title", "ANY-SCP")) for r in rows
@@ -191,7 +203,7 @@ def test_what_is_asked_is_what_was_checked(tmp_path: Path) -> None:
     with Kept() as keeping:
         check(path, keeping)
         path.write_text('{"address": "192.0.2.1", "port": 104}\n')
-        assert [str(target.address) for _, target in keeping.share(0, 1)] == ["10.0.0.1"]
+        assert [str(target.address) for _, target in keeping.taken()] == ["10.0.0.1"]
 
 
 def test_without_room_for_it_nothing_is_asked(tmp_path: Path) -> None:
@@ -222,7 +234,7 @@ def test_a_long_list_is_not_kept(tmp_path: Path) -> None:
     try:
         with Kept() as keeping:
             checked = check(path, keeping)
-            assert sum(1 for _ in keeping.share(0, 1)) == checked.different == 64_000
+            assert sum(1 for _ in keeping.taken()) == checked.different == 64_000
         assert tracemalloc.get_traced_memory()[1] < 6 << 20
     finally:
         tracemalloc.stop()
