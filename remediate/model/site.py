@@ -27,11 +27,14 @@ class ServiceKind(StrEnum):
 
     @property
     def is_dicom(self) -> bool:
-        return self in (ServiceKind.DICOM, ServiceKind.DICOM_TLS)
+        return self in DICOM_KINDS
 
     @property
     def is_web(self) -> bool:
         return self in (ServiceKind.DICOMWEB, ServiceKind.WEB)
+
+
+DICOM_KINDS = frozenset({ServiceKind.DICOM, ServiceKind.DICOM_TLS})
 
 
 class Zone(StrEnum):

@@ -86,16 +86,16 @@ class Lines:
 
     async def put(self, text: str) -> None:
         """On one loop only. Waits while the reader is far behind."""
-        loop = asyncio.get_running_loop()
         if self._room is None:
+            self._loop = asyncio.get_running_loop()
             self._room = asyncio.Event()
             self._room.set()
         self._lines.append(text)
         self._size += len(text)
         if self._size >= CHUNK:
-            self._flush(loop)
+            self._flush()
         elif self._timer is None:
-            self._timer = loop.call_later(FLUSH, self._flush, loop)
+            self._timer = self._loop.call_later(FLUSH, self._flush)
         if not self._room.is_set():
             await self._room.wait()
 
@@ -105,7 +105,7 @@ class Lines:
         self._chunks.put(None)
         self._thread.join()
 
-    def _flush(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _flush(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -113,7 +113,6 @@ class Lines:
         if self._chunks.qsize() > BACKLOG and self._room is not None:
             self._room.clear()
             self._chunks.put(b"")  # behind the others: once it is their turn, there is room
-            self._loop = loop
 
     def _hand_over(self) -> None:
         if self._lines:

@@ -138,17 +138,18 @@ class Line:
         return Connection(self._open, self._dialer.securing(shown_by, asked.address) if tls else None)
 
     async def _open(self) -> PeerStream:
-        asked, loop = self._question, asyncio.get_running_loop()
-        came = loop.time()
-        await self._dialer.pace.turn(asked.pacs)
-        if self._until is not None:
-            self._until += loop.time() - came  # our own pace takes nothing from the peer's time
-        seconds = self._deadline if self._until is None else max(0.0, self._until - loop.time())
-        stream = await self._dialer.ask(asked, seconds)
+        asked, pace = self._question, self._dialer.pace
         if self._until is None:
-            self._until = loop.time() + self._deadline
-        else:
-            stream.expire_in(self._until - loop.time())
+            await pace.turn(asked.pacs)
+            stream = await self._dialer.ask(asked, self._deadline)
+            self._until = stream.until
+            return stream
+        loop = asyncio.get_running_loop()
+        came = loop.time()
+        await pace.turn(asked.pacs)
+        self._until += loop.time() - came  # our own pace takes nothing from the peer's time
+        stream = await self._dialer.ask(asked, max(0.0, self._until - loop.time()))
+        stream.expire_in(self._until - loop.time())
         return stream
 
 
@@ -176,6 +177,8 @@ class Connection:
 
 
 async def hang_up(stream: PeerStream) -> None:
+    if stream.closed:
+        return
     stream.abort()
     if stream.closed:
         return

@@ -46,6 +46,8 @@ class Pace:
 
     async def turn(self, pacs: str | None = None) -> None:
         """Waits until a connection may be opened: to that PACS, whose gate is held, or to a canary."""
+        if not self._between and not self._between_all:
+            return
         loop = asyncio.get_running_loop()
         host = self._hosts[pacs] if pacs is not None and self._between else None
         if host is not None:

@@ -184,7 +184,7 @@ class SocksStream(TcpStream):
 
     def connected(self, *, proven: bool) -> None:
         self._connected = True
-        self.proven = proven or bool(self._buffer)
+        self.proven = proven or self._unread > 0
 
     def data_received(self, data: bytes, _datatype: int | None = None) -> None:
         if self._connected:

@@ -37,14 +37,19 @@ class PeerStream(asyncio.Protocol):
 
     def __init__(self, byte_cap: int = BYTE_CAP) -> None:
         self._loop = asyncio.get_running_loop()
-        self._closed = self._loop.create_future()
-        self._buffer = bytearray()
+        self._lapses = Lapses.of(self._loop)
+        #: Whether the connection is gone on this side, and what waits for that.
+        self.closed = False
+        self._closed: asyncio.Future[None] | None = None
+        #: What came, and how much of it was read.
+        self._buffer = b""
+        self._taken = 0
         self._room = byte_cap
         self._fault: Exception | None = None
         self._transport: Transport | None = None
         self._lapse: Lapse | None = None
         #: The loop's time at which it runs out.
-        self._until = math.inf
+        self.until = math.inf
         self._waiter: asyncio.Future[None] | None = None
         #: Whether something came since we last wrote, or waited: what we write acknowledges it.
         self._piece = False
@@ -58,17 +63,15 @@ class PeerStream(asyncio.Protocol):
         Said again, it counts anew from then.
         """
         self._stop_timer()
-        self._until = self._loop.time() + seconds
-        self._lapse = Lapses.of(self._loop).after(seconds, self._late)
-
-    @property
-    def closed(self) -> bool:
-        """Whether the connection is gone on this side."""
-        return self._closed.done()
+        self.until = self._loop.time() + seconds
+        self._lapse = self._lapses.after(seconds, self._late)
 
     async def wait_closed(self) -> None:
         """Until the connection is gone on this side (over SSH: until the server has closed its own)."""
-        await asyncio.shield(self._closed)
+        if not self.closed:
+            if self._closed is None:
+                self._closed = self._loop.create_future()
+            await asyncio.shield(self._closed)
 
     # -- callbacks --------------------------------------------------------------------------------
 
@@ -87,7 +90,8 @@ class PeerStream(asyncio.Protocol):
             self._fail(ByteCapExceeded("the peer sent more than a probe reads"))
             self.abort()
             return
-        self._buffer += data
+        self._buffer = self._buffer[self._taken :] + data
+        self._taken = 0
         self._piece = True
         self._wake()
 
@@ -105,18 +109,19 @@ class PeerStream(asyncio.Protocol):
             error.__cause__ = exc
             self._fail(error)
         self._stop_timer()
-        if not self._closed.done():
+        self.closed = True
+        if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
 
     # -- model.stream.Stream ----------------------------------------------------------------------
 
     async def recv(self, most: int) -> bytes:
-        while not self._buffer:
+        while not self._unread:
             await self._more()
-        return self._take(most)
+        return self._take(min(most, self._unread))
 
     async def exactly(self, n: int) -> bytes:
-        while len(self._buffer) < n:
+        while len(self._buffer) - self._taken < n:
             await self._more()
         return self._take(n)
 
@@ -138,7 +143,7 @@ class PeerStream(asyncio.Protocol):
             self._transport.abort()
 
     def hurry(self, seconds: float) -> None:
-        if self._loop.time() + seconds < self._until:
+        if self._loop.time() + seconds < self.until:
             self.expire_in(seconds)
 
     # -- inside -----------------------------------------------------------------------------------
@@ -163,15 +168,19 @@ class PeerStream(asyncio.Protocol):
         finally:
             self._waiter = None
 
-    def _take(self, most: int) -> bytes:
-        data = bytes(self._buffer[:most])
-        del self._buffer[:most]
-        return data
+    @property
+    def _unread(self) -> int:
+        return len(self._buffer) - self._taken
+
+    def _take(self, n: int) -> bytes:
+        begin = self._taken
+        self._taken = end = begin + n
+        return self._buffer[begin:end]
 
     def _end(self, why: str) -> None:
         if self._fault is None:
             self._fail(StreamEnded(why))
-        self._buffer.clear()  # nothing that still comes is kept
+        self._buffer, self._taken = b"", 0  # nothing that still comes is kept
         self._stop_timer()
 
     def _fail(self, fault: Exception) -> None:
