@@ -36,6 +36,8 @@ def main() -> None:
     except KeyboardInterrupt:
         sys.stderr.write("stopped\n")
         sys.exit(EXIT_INTERRUPTED)
+    finally:
+        gc.freeze()  # or Python, at its end, looks for cycles in all of it once more: a fifth of a second
 
 
 def _fitted(text: str) -> str:

@@ -245,11 +245,11 @@ async def response(stream: Stream, expected: int) -> Response:
             raise Aborted
         while left:
             # PS3.8 9.3.5.1: length, context id, then the control header: bit 0 command, bit 1 last fragment
-            size = int.from_bytes(await stream.exactly(4), "big") if left >= 4 else 0
+            head = await stream.exactly(6) if left >= 6 else bytes(6)
+            size, control = int.from_bytes(head[:4], "big"), head[5]
             left -= 4 + size
             if size < 2 or left < 0 or size > COMMAND_CAP:
                 raise Malformed("a malformed P-DATA-TF")
-            control = (await stream.exactly(2))[1]
             if not control & 1:
                 raise Malformed("a data set where a response was due")
             command += await stream.exactly(size - 2)

@@ -61,6 +61,7 @@ class LocalPlace:
 
     def __init__(self, source: IPAddress | None) -> None:
         self._source = source
+        self._loop = asyncio.get_running_loop()
 
     async def dial(self, address: IPAddress, port: int, deadline: float, byte_cap: int) -> PeerStream:
         """Raises DialFailed. ``deadline``: seconds to connect, and once more for all reads together."""
@@ -72,9 +73,9 @@ class LocalPlace:
             raise DialFailed(Rung.INCONCLUSIVE, f"not asked: {os.strerror(error.errno or 0)}") from error
         try:
             await _connect(sock, address, port, deadline)
-            stream = TcpStream(sock, byte_cap)
+            stream = TcpStream(sock, byte_cap, self._loop)
         except BaseException:
-            Readiness.of(asyncio.get_running_loop()).leave(sock.fileno())
+            Readiness.of(self._loop).leave(sock.fileno())
             _reset_at_close(sock)
             sock.close()
             raise
@@ -88,8 +89,8 @@ class LocalPlace:
 class TcpStream(PeerStream):
     """A connected socket, read and written without a transport of asyncio's, which costs as much as all the rest."""
 
-    def __init__(self, sock: socket.socket, byte_cap: int) -> None:
-        super().__init__(byte_cap)
+    def __init__(self, sock: socket.socket, byte_cap: int, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(byte_cap, loop)
         self._sock: socket.socket | None = sock
         self._descriptor = sock.fileno()
         self._unsent = b""

@@ -138,7 +138,7 @@ class SocksPlace:
         except BaseException:
             sock.close()
             raise
-        stream = SocksStream(sock, byte_cap, self)
+        stream = SocksStream(sock, byte_cap, loop, self)
         stream.expire_in(SERVER_WAIT)
         return stream
 
@@ -176,8 +176,8 @@ class SocksStream(TcpStream):
     A lost server looks like a peer that hangs up; whenever one does, the server is greeted once more.
     """
 
-    def __init__(self, sock: socket.socket, byte_cap: int, place: SocksPlace) -> None:
-        super().__init__(sock, byte_cap)
+    def __init__(self, sock: socket.socket, byte_cap: int, loop: asyncio.AbstractEventLoop, place: SocksPlace) -> None:
+        super().__init__(sock, byte_cap, loop)
         self._place = place
         self._connected = False
         self._ours = False

@@ -35,8 +35,9 @@ class PeerStream(asyncio.Protocol):
     #: Whether there is a connection to the peer, and not only the word of somebody in between that there will be one.
     proven = True
 
-    def __init__(self, byte_cap: int = BYTE_CAP) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, byte_cap: int = BYTE_CAP, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """``loop``: the running one, from who knows it; to look it up is a system call."""
+        self._loop = loop or asyncio.get_running_loop()
         self._lapses = Lapses.of(self._loop)
         #: Whether the connection is gone on this side, and what waits for that.
         self.closed = False
