@@ -56,12 +56,15 @@ class Kept:
 
     def __init__(self, parts: int = _PARTS) -> None:
         with ExitStack() as closing:
-            self._files = [closing.enter_context(_File()) for _ in range(parts)]
-            #: A byte for each part that nobody has taken: a pipe gives each to one reader only.
-            self._untaken, give = os.pipe()
-            closing.callback(os.close, self._untaken)
-            os.write(give, bytes(range(parts)))
-            os.close(give)
+            try:
+                #: A byte for each part that nobody has taken: a pipe gives each to one reader only.
+                self._untaken, give = os.pipe()
+                closing.callback(os.close, self._untaken)
+                os.write(give, bytes(range(parts)))
+                os.close(give)
+                self._files = [closing.enter_context(_File()) for _ in range(parts)]
+            except OSError as error:
+                raise _no_room(error) from error
             self._closing = closing.pop_all()
 
     def __enter__(self) -> Self:
@@ -92,10 +95,7 @@ class _File:
     """Chunks of rows. It is read and written at offsets given each time: forked processes share the file's own."""
 
     def __init__(self) -> None:
-        try:
-            self._file: BinaryIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 -- as long as the list is
-        except OSError as error:
-            raise _no_room(error) from error
+        self._file: BinaryIO = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 -- as long as the list is
         self._end = 0
         self._rows: list[_Row] = []
 
@@ -159,6 +159,8 @@ def _read(row: _Row) -> tuple[int, Target]:
 
 
 def _no_room(error: OSError) -> UsageError:
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return UsageError("this process may open too few files", next="raise the limit: ulimit -n 4096")
     return UsageError(
         f"what was checked of the list cannot be kept: {error.strerror or error}",
         where=tempfile.gettempdir(),

@@ -225,6 +225,22 @@ def test_without_a_folder_for_it_nothing_is_asked(tmp_path: Path, monkeypatch: p
         Kept()
 
 
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_with_too_few_files_nothing_is_asked() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = descriptors()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, limits[1]))
+    try:
+        with pytest.raises(UsageError, match="ulimit -n"):
+            Kept()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert descriptors() == before
+
+
 def test_a_long_list_is_not_kept(tmp_path: Path) -> None:
     """64,000 targets as objects would be more than 10 MiB."""
     path = tmp_path / "list.jsonl"
