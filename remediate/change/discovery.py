@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -183,13 +183,18 @@ class Tally:
 
 
 #: Takes each address where something was found, on the runner's loop.
-Consumer = Callable[[Discovered], Awaitable[None]]
+Consumer = Callable[[Discovered], None]
 
 
 def run(
-    hunt: Hunt, consumer: Consumer, guarded: Callable[[Cancellation], AbstractContextManager[None]], tally: Tally
+    hunt: Hunt,
+    consumer: Consumer,
+    guarded: Callable[[Cancellation], AbstractContextManager[None]],
+    tally: Tally,
+    room: lanes.Room | None = None,
 ) -> None:
-    """Asks, and says what was found. ``guarded``: what makes it stop in time; ``tally``: may be looked at meanwhile.
+    """Asks, and says what was found. ``guarded``: what makes it stop in time; ``tally``: may be looked at meanwhile;
+    ``room``: whether the consumer has some, nothing new is asked without.
 
     What was found of an address when it stops is handed on too. Raises VantageError where the vantage cannot be
     opened, and what a question raised: ScopeError, or a fault of the consumer.
@@ -212,7 +217,7 @@ def run(
             for error in asker.submit(lookout.open()).result().values():
                 raise error
             look_at_canaries()
-            lanes.ask_all(iter(hunt.ranges), asking.address, asker, most=hunt.at_a_time)
+            lanes.ask_all(iter(hunt.ranges), asking.address, asker, room=room, most=hunt.at_a_time)
             if not cancellation.requested:
                 look_at_canaries()
     finally:
@@ -248,7 +253,7 @@ class _Asking:
                 self._tally.found[found.likeness] += 1
                 self._tally.new[found.likeness] += found.is_new
                 self._tally.unlisted += bool(found.unlisted)
-                await self._consumer(found)
+                self._consumer(found)
 
     def _count(self, one: _Address, *, whole: bool) -> None:
         tally = self._tally

@@ -7,9 +7,10 @@ come has one to itself for so long.
 from __future__ import annotations
 
 import asyncio
+import math
 import resource
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from nornir.core import Nornir
 from nornir.core.inventory import Host, Hosts, Inventory
@@ -38,27 +39,40 @@ Unit = TypeVar("Unit")
 Ask = Callable[[int, Any], Awaitable[None]]
 
 
+class Room(Protocol):
+    """Whether there is room for more answers, as an ``asyncio.Event`` says it."""
+
+    def is_set(self) -> bool: ...
+
+    async def wait(self) -> object: ...
+
+
 def ask_all(
     units: Iterator[tuple[int, Unit]],
     ask: Callable[[int, Unit], Awaitable[None]],
     asker: LoopRunner,
     *,
+    room: Room | None = None,
     most: int = WAITING,
 ) -> None:
     """Each with its number, all in one task of the runner's. Returns early once its cancellation was requested.
-    ``most``: under way at a time in all, where there are descriptors for them.
+    ``room``: without it nothing new is begun. ``most``: under way at a time in all, where there are descriptors for
+    them.
 
     Raises what the first failed one raised; nothing new is begun then.
     """
     nornir = Nornir(Inventory(Hosts({_HERE: Host(_HERE)})), runner=asker)
-    (result,) = runner.run(nornir, _ask_all, units=units, ask=ask, most=min(most, _descriptors())).values()
+    most = min(most, _descriptors())
+    (result,) = runner.run(nornir, _ask_all, units=units, ask=ask, room=room, most=most).values()
     if result.failed and not isinstance(result.exception, Interrupted):
         raise result.exception or UsageError("one of them failed without an error")
 
 
 @runner.deadline(None)  # its end is that of the dial's own deadlines
-async def _ask_all(task: CoroutineTask, units: Iterator[tuple[int, Any]], ask: Ask, most: int) -> Result:
-    await _Lanes(units, ask, most).all()
+async def _ask_all(
+    task: CoroutineTask, units: Iterator[tuple[int, Any]], ask: Ask, room: Room | None, most: int
+) -> Result:
+    await _Lanes(units, ask, room, most).all()
     return Result(host=task.host)
 
 
@@ -68,13 +82,14 @@ class _Lanes:
     would only make it later.
     """
 
-    def __init__(self, units: Iterator[tuple[int, Any]], ask: Ask, most: int) -> None:
+    def __init__(self, units: Iterator[tuple[int, Any]], ask: Ask, room: Room | None, most: int) -> None:
         self._units = units
         self._ask = ask
+        self._room = room
         self._at_a_time = max(1, min(CONVERSATIONS, most))
         self._most = max(1, most)
         self._loop = asyncio.get_running_loop()
-        #: With the loop's time at which each began its question, the oldest first.
+        #: With the loop's time at which each began its question.
         self._soon: dict[asyncio.Task[None], float] = {}
         self._waiting: set[asyncio.Task[None]] = set()
         self._all_begun = False
@@ -119,14 +134,18 @@ class _Lanes:
         this = asyncio.current_task()
         assert this is not None
         while not self._all_begun:
+            now = self._loop.time()
+            if now - self._breathed > _BREATH or not (self._room is None or self._room.is_set()):
+                self._soon[this] = math.inf  # it asks nothing now, and its place is not another's
+                await asyncio.sleep(0)
+                if self._room is not None:
+                    await self._room.wait()
+                self._breathed = self._loop.time()
+                continue
             unit = next(self._units, None)
             if unit is None:
                 self._all_begun = True
                 return
-            now = self._loop.time()
-            if now - self._breathed > _BREATH:
-                await asyncio.sleep(0)
-                self._breathed = now = self._loop.time()
             self._soon[this] = now
             await self._ask(*unit)
             if self._soon.pop(this, None) is None:

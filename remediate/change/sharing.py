@@ -8,6 +8,7 @@ itself.
 from __future__ import annotations
 
 import gc
+import math
 import multiprocessing
 import os
 import select
@@ -22,6 +23,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Protocol
 
 from remediate.change import sweep as sweeping
+from remediate.change.lanes import Room
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.errors import Inconclusive, RemediateError
 from remediate.model.observation import Rung
@@ -30,15 +32,18 @@ from remediate.runner import Cancellation
 
 #: Targets that are worth a process of their own.
 WORTH = 2048
-#: Seconds that a stopped process has to end, and that a reader has for what it was not fast enough to take.
+#: Seconds that stopped processes have to end, and a reader for what it was not fast enough to take.
 ENDING = 0.7
 _TICK = 0.1
 
 
 class Lines(Protocol):
-    """Turns answers into lines; ``report.lines.Lines``."""
+    """Where lines go; ``report.lines.Lines``."""
 
-    async def put(self, text: str) -> None: ...
+    @property
+    def room(self) -> Room: ...
+
+    def put(self, text: str) -> None: ...
 
     def close(self) -> None: ...
 
@@ -75,13 +80,11 @@ def run(
         process.start()
         theirs.close()
         processes[mine] = process
-    pipe = _Written(descriptor, cancellation)
+    ending = _Ending(cancellation)
+    pipe = _Written(descriptor, cancellation, ending)
     failed: RemediateError | None = None
     with guarded(cancellation), cancellation.calling(lambda: _tell(processes, cancellation.reason)):
-        until: float | None = None
-        while processes and (until is None or time.monotonic() < until):
-            if cancellation.requested and until is None:
-                until = time.monotonic() + ENDING
+        while processes and not ending.is_over:
             for ours in wait(list(processes), timeout=_TICK):
                 assert isinstance(ours, Connection)  # nothing else is waited for
                 try:
@@ -120,21 +123,32 @@ def _tell(processes: dict[Connection, multiprocessing.process.BaseProcess], reas
             continue
 
 
+class _Ending:
+    """Seconds that are left once it was stopped."""
+
+    def __init__(self, cancellation: Cancellation) -> None:
+        self._cancellation = cancellation
+        self._until = math.inf
+
+    @property
+    def is_over(self) -> bool:
+        now = time.monotonic()
+        if self._cancellation.requested and self._until == math.inf:
+            self._until = now + ENDING
+        return now >= self._until
+
+
 class _Written:
     """Standard output, or nowhere. A reader that is slow holds the sweep up, but not its end."""
 
-    def __init__(self, descriptor: int | None, cancellation: Cancellation) -> None:
+    def __init__(self, descriptor: int | None, cancellation: Cancellation, ending: _Ending) -> None:
         self._descriptor = descriptor
         self._cancellation = cancellation
+        self._ending = ending
 
     def write(self, lines: bytes) -> None:
-        stalled: float | None = None
-        while lines and self._descriptor is not None:
+        while lines and self._descriptor is not None and not self._ending.is_over:
             if not select.select([], [self._descriptor], [], _TICK)[1]:
-                now = time.monotonic()
-                stalled = stalled or now
-                if self._cancellation.requested and now - stalled > ENDING / 2:
-                    self._descriptor = None
                 continue
             try:
                 # What is announced as room is at least that much, so this does not wait.
@@ -142,7 +156,6 @@ class _Written:
             except OSError as error:
                 self._descriptor = None
                 self._cancellation.request(f"the lines cannot be written: {error.strerror}")
-            stalled = None
 
 
 def _share(sweep: Sweep, of: int, output: Output, pipe: Connection, others: tuple[Connection, ...]) -> None:
@@ -160,8 +173,8 @@ def _share(sweep: Sweep, of: int, output: Output, pipe: Connection, others: tupl
 
     lines = output.lines(send)
 
-    async def consume(answer: Answer) -> None:
-        await lines.put(output.line(answer))
+    def consume(answer: Answer) -> None:
+        lines.put(output.line(answer))
 
     @contextmanager
     def guarded(cancellation: Cancellation) -> Iterator[None]:
@@ -174,7 +187,7 @@ def _share(sweep: Sweep, of: int, output: Output, pipe: Connection, others: tupl
     try:
         error = None
         try:
-            sweeping.run(replace(sweep, limits=limits), consume, guarded, tally)
+            sweeping.run(replace(sweep, limits=limits), consume, guarded, tally, lines.room)
         except RemediateError as raised:
             error = raised
         lines.close()

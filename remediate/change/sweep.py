@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -39,8 +39,8 @@ class Answer(NamedTuple):
     why: str
 
 
-#: Takes each answer, on the runner's loop; nothing new is asked while too many of them wait in it.
-Consumer = Callable[[Answer], Awaitable[None]]
+#: Takes each answer, on the runner's loop.
+Consumer = Callable[[Answer], None]
 
 
 @dataclass
@@ -98,8 +98,10 @@ def run(
     consumer: Consumer,
     guarded: Callable[[Cancellation], AbstractContextManager[None]],
     tally: Tally,
+    room: lanes.Room | None = None,
 ) -> None:
-    """Asks, and says what came. ``guarded``: what makes it stop in time; ``tally``: may be looked at meanwhile.
+    """Asks, and says what came. ``guarded``: what makes it stop in time; ``tally``: may be looked at meanwhile;
+    ``room``: whether the consumer has some, nothing new is asked without.
 
     Raises what the first failed target raised that was not its own fault: ScopeError, or a fault of the consumer.
     """
@@ -108,7 +110,7 @@ def run(
     began = time.monotonic()
     try:
         with guarded(cancellation):
-            asking.all()
+            asking.all(room)
     finally:
         asking.close()
         tally.stopped, tally.why_stopped = cancellation.requested, cancellation.reason
@@ -127,11 +129,11 @@ class _Asking:
         self._canaries: tuple[CanaryReport, ...] = ()
         self._alive: dict[str, bool] = {}
 
-    def all(self) -> None:
+    def all(self, room: lanes.Room | None) -> None:
         for error in self._runner.submit(self._lookout.open()).result().values():
             raise error
         self._look_at_canaries()
-        lanes.ask_all(self._sweep.targets.taken(), self.ask, self._runner)
+        lanes.ask_all(self._sweep.targets.taken(), self.ask, self._runner, room=room)
         if not self._cancellation.requested:
             self._look_at_canaries()
 
@@ -153,7 +155,7 @@ class _Asking:
         question = self._question(target)
         observation = await probes.observe(self._lookout.dial, question, self._sweep.deadline)
         outcome, why = weigh(observation, Purpose.OUTSIDE_CLOSED, CLOSED, alive=self._alive.get(HERE, False))
-        await self._consumer(Answer(line, target, observation, outcome, why))
+        self._consumer(Answer(line, target, observation, outcome, why))
         self._tally.rungs[observation.rung] += 1
         self._tally.outcomes[outcome] += 1
 

@@ -21,6 +21,7 @@ from remediate.errors import UsageError
 if TYPE_CHECKING:
     from remediate.change.discovery import Hunt, Tally
     from remediate.change.discovery_notice import Notice
+    from remediate.change.lanes import Room
     from remediate.inventory import Loaded
     from remediate.model.discovery import Discovered
     from remediate.model.site import IPAddress, Vantage, Zone
@@ -136,11 +137,13 @@ class _Found:
     """What was found, kept for a table or a document; entries are written as they come."""
 
     def __init__(self, side: Zone | None, taken: set[str], *, streamed: bool) -> None:
+        from remediate.report.lines import Lines
+
         self.side = side
         self.taken = taken
         self.all: list[Discovered] = []
         self._cancellation: Cancellation | None = None
-        self._streamed = streamed
+        self._lines = Lines(self._write) if streamed else None
 
     def told(self, found: Discovered) -> str:
         from remediate.report import discovered
@@ -154,21 +157,22 @@ class _Found:
 
     @contextmanager
     def taking(self, cancellation: Cancellation) -> Iterator[None]:
-        from remediate.report.lines import Lines
-
         self._cancellation = cancellation
-        self._lines = Lines(self._write) if self._streamed else None
         try:
             yield
         finally:
             if self._lines is not None:
                 self._lines.close()
 
-    async def take(self, found: Discovered) -> None:
+    @property
+    def room(self) -> Room | None:
+        return None if self._lines is None else self._lines.room
+
+    def take(self, found: Discovered) -> None:
         if self._lines is None:
             self.all.append(found)
         elif text := self.told(found):
-            await self._lines.put(text)
+            self._lines.put(text)
 
     def _write(self, entries: bytes) -> None:
         try:
@@ -195,7 +199,7 @@ def _sweep(hunt: Hunt, notice: Notice, side: Zone | None, taken: set[str], outpu
             busy.following(lambda: _progress(tally))
             yield
 
-    discovery.run(hunt, found.take, guarded, tally)
+    discovery.run(hunt, found.take, guarded, tally, found.room)
     if output is DiscoverFormat.TABLE:
         _table(found)
     elif output is DiscoverFormat.JSON:

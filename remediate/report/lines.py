@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -72,6 +73,7 @@ class Lines:
     """Writes in a thread of its own, so that a slow reader delays the next questions, and never an answer's reading.
 
     ``write``: takes whole lines, and may take its time; once it raises OSError, what comes after is dropped.
+    ``room``: whether the reader is not far behind; for the loop on which ``put`` is called.
     """
 
     def __init__(self, write: Callable[[bytes], object]) -> None:
@@ -79,25 +81,23 @@ class Lines:
         self._lines: list[str] = []
         self._size = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._room: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.room = asyncio.Event()
+        self.room.set()
         self._chunks: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="lines", daemon=True)
         self._thread.start()
 
-    async def put(self, text: str) -> None:
-        """On one loop only. Waits while the reader is far behind."""
-        if self._room is None:
+    def put(self, text: str) -> None:
+        """On one loop only."""
+        if self._loop is None:
             self._loop = asyncio.get_running_loop()
-            self._room = asyncio.Event()
-            self._room.set()
         self._lines.append(text)
         self._size += len(text)
         if self._size >= CHUNK:
             self._flush()
         elif self._timer is None:
             self._timer = self._loop.call_later(FLUSH, self._flush)
-        if not self._room.is_set():
-            await self._room.wait()
 
     def close(self) -> None:
         """From another thread, once nothing more is put."""
@@ -110,8 +110,8 @@ class Lines:
             self._timer.cancel()
             self._timer = None
         self._hand_over()
-        if self._chunks.qsize() > BACKLOG and self._room is not None:
-            self._room.clear()
+        if self._chunks.qsize() > BACKLOG:
+            self.room.clear()
             self._chunks.put(b"")  # behind the others: once it is their turn, there is room
 
     def _hand_over(self) -> None:
@@ -123,8 +123,9 @@ class Lines:
     def _write(self) -> None:
         gone = False
         while (chunk := self._chunks.get()) is not None:
-            if not chunk and self._room is not None:
-                self._loop.call_soon_threadsafe(self._room.set)
+            if not chunk and self._loop is not None:
+                with contextlib.suppress(RuntimeError):  # the loop has ended: nobody waits for room
+                    self._loop.call_soon_threadsafe(self.room.set)
             elif not gone:
                 try:
                     self._write_out(chunk)

@@ -59,7 +59,7 @@ def hunt(network: str, *asked: str, **more: Any) -> Hunt:
 def found_by(what: Hunt, tally: Tally | None = None) -> dict[str, Discovered]:
     found: list[Discovered] = []
 
-    async def take(one: Discovered) -> None:
+    def take(one: Discovered) -> None:
         found.append(one)
 
     @contextlib.contextmanager
@@ -289,7 +289,7 @@ def test_a_canary_that_falls_silent_meanwhile_is_told() -> None:
     where = Canary(address=ip_address("127.0.0.1"), port=canary.getsockname()[1])
     tally = Tally(1)
 
-    async def take(_: Discovered) -> None:
+    def take(_: Discovered) -> None:
         canary.close()
 
     with canary, ScriptedPeer(ASSOCIATES, "127.0.48.1") as peer:

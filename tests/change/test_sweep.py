@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import signal
 import socket
 import subprocess
@@ -13,17 +14,19 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from remediate.change import lanes, listing, sweep
+from remediate.change import lanes, listing, sharing, sweep
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.inventory import targets
 from remediate.inventory.kept import Kept
 from remediate.model.observation import Rung
 from remediate.model.site import Authorisation, Canary, Scope
 from remediate.model.verdict import Outcome
+from remediate.runner import Cancellation
 
 from .responder import FIRST
 
@@ -201,6 +204,40 @@ def test_a_reader_that_waits_loses_nothing(responder: Callable[..., int], listed
     assert len((first + rest).splitlines()) == 2000 and process.returncode == 1
 
 
+class Reader:
+    """In place of ``select`` and of the clock: it reads nothing for ``stalled`` looks of ten seconds each; then the sweep
+    is stopped, and it takes everything, or still nothing.
+    """
+
+    def __init__(self, cancellation: Cancellation, *, stalled: int, then_reads: bool) -> None:
+        self.now = 0.0
+        self._cancellation = cancellation
+        self._left = stalled
+        self._then_reads = then_reads
+
+    def select(self, _: list[int], descriptors: list[int], __: list[int], ___: float) -> tuple[list[int], ...]:
+        if not self._left:
+            self._cancellation.request("stopped by a test")
+            self.now += sharing.ENDING / 3
+            return [], descriptors if self._then_reads else [], []
+        self._left -= 1
+        self.now += 10
+        return [], [], []
+
+
+@pytest.mark.parametrize("then_reads", [True, False])
+def test_when_it_is_stopped_a_reader_has_some_time_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, then_reads: bool
+) -> None:
+    cancellation = Cancellation()
+    reader = Reader(cancellation, stalled=5, then_reads=then_reads)
+    monkeypatch.setattr(sharing, "select", SimpleNamespace(select=reader.select, PIPE_BUF=select.PIPE_BUF))
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: reader.now))
+    with (tmp_path / "lines").open("wb") as file:
+        sharing._Written(file.fileno(), cancellation, sharing._Ending(cancellation)).write(b"a line\n")
+    assert (tmp_path / "lines").read_bytes() == (b"a line\n" if then_reads else b"")
+
+
 @pytest.mark.parametrize("conversations", [lanes.CONVERSATIONS, 2000])
 def test_a_busy_consumer_makes_no_open_port_filtered(
     responder: Callable[..., int],
@@ -217,7 +254,7 @@ def test_a_busy_consumer_makes_no_open_port_filtered(
     scope = Scope(addresses=None, authorised=(Authorisation(network=network, reference="test", expires=date.max),))
     tally = Tally(*targets.check(listed(3000, responder(3000)), listing.refusing(scope, None), kept))
 
-    async def consume(_: Answer) -> None:
+    def consume(_: Answer) -> None:
         until = time.monotonic() + 0.002
         while time.monotonic() < until:
             pass
@@ -237,7 +274,7 @@ def test_a_canary_that_falls_silent_meanwhile_is_told(listed: Callable[..., Path
     canary = socket.create_server(("127.0.0.1", 0))
     where = Canary(address=ip_address("127.0.0.1"), port=canary.getsockname()[1])
 
-    async def consume(_: Answer) -> None:
+    def consume(_: Answer) -> None:
         canary.close()
 
     with canary:

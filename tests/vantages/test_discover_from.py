@@ -45,7 +45,7 @@ def swept(vantage: Vantage, tally: Tally, *asked: str) -> list[Discovered]:
     )
     found: list[Discovered] = []
 
-    async def take(one: Discovered) -> None:
+    def take(one: Discovered) -> None:
         found.append(one)
 
     discovery.run(hunt, take, guarded, tally)
