@@ -205,8 +205,8 @@ def test_a_reader_that_waits_loses_nothing(responder: Callable[..., int], listed
 
 
 class Reader:
-    """In place of ``select`` and of the clock: it reads nothing for ``stalled`` looks of ten seconds each; then the sweep
-    is stopped, and it takes everything, or still nothing.
+    """In place of ``select`` and of the clock: it reads nothing for ``stalled`` looks of ten seconds each. Then the
+    sweep is stopped, and it takes everything, or still nothing.
     """
 
     def __init__(self, cancellation: Cancellation, *, stalled: int, then_reads: bool) -> None:
@@ -216,12 +216,14 @@ class Reader:
         self._then_reads = then_reads
 
     def select(self, _: list[int], descriptors: list[int], __: list[int], ___: float) -> tuple[list[int], ...]:
-        if not self._left:
+        self._left -= 1
+        if self._left > 0:
+            self.now += 10
+        elif self._left == 0:
             self._cancellation.request("stopped by a test")
+        else:
             self.now += sharing.ENDING / 3
             return [], descriptors if self._then_reads else [], []
-        self._left -= 1
-        self.now += 10
         return [], [], []
 
 
