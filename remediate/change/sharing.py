@@ -8,10 +8,8 @@ itself.
 from __future__ import annotations
 
 import gc
-import math
 import multiprocessing
 import os
-import select
 import signal
 import threading
 import time
@@ -25,6 +23,7 @@ from typing import Protocol
 from remediate.change import sweep as sweeping
 from remediate.change.lanes import Room
 from remediate.change.sweep import Answer, Sweep, Tally
+from remediate.change.written import Ending, Written
 from remediate.errors import Inconclusive, RemediateError
 from remediate.model.observation import Rung
 from remediate.model.verdict import Outcome
@@ -32,8 +31,6 @@ from remediate.runner import Cancellation
 
 #: Targets that are worth a process of their own.
 WORTH = 2048
-#: Seconds that stopped processes have to end, and a reader for what it was not fast enough to take.
-ENDING = 0.7
 _TICK = 0.1
 
 
@@ -80,8 +77,8 @@ def run(
         process.start()
         theirs.close()
         processes[mine] = process
-    ending = _Ending(cancellation)
-    pipe = _Written(descriptor, cancellation, ending)
+    ending = Ending(cancellation)
+    written = Written(descriptor, cancellation, ending)
     failed: RemediateError | None = None
     with guarded(cancellation), cancellation.calling(lambda: _tell(processes, cancellation.reason)):
         while processes and not ending.is_over:
@@ -100,7 +97,7 @@ def run(
                 if error is not None and failed is None:
                     failed = error
                     cancellation.request("a part of the sweep failed")
-                pipe.write(lines)
+                written.write(lines)
     for left in processes.values():
         left.kill()
         left.join()
@@ -121,41 +118,6 @@ def _tell(processes: dict[Connection, multiprocessing.process.BaseProcess], reas
             ours.send(reason)
         except OSError:  # it has ended by itself
             continue
-
-
-class _Ending:
-    """Seconds that are left once it was stopped."""
-
-    def __init__(self, cancellation: Cancellation) -> None:
-        self._cancellation = cancellation
-        self._until = math.inf
-
-    @property
-    def is_over(self) -> bool:
-        now = time.monotonic()
-        if self._cancellation.requested and self._until == math.inf:
-            self._until = now + ENDING
-        return now >= self._until
-
-
-class _Written:
-    """Standard output, or nowhere. A reader that is slow holds the sweep up, but not its end."""
-
-    def __init__(self, descriptor: int | None, cancellation: Cancellation, ending: _Ending) -> None:
-        self._descriptor = descriptor
-        self._cancellation = cancellation
-        self._ending = ending
-
-    def write(self, lines: bytes) -> None:
-        while lines and self._descriptor is not None and not self._ending.is_over:
-            if not select.select([], [self._descriptor], [], _TICK)[1]:
-                continue
-            try:
-                # What is announced as room is at least that much, so this does not wait.
-                lines = lines[os.write(self._descriptor, lines[: select.PIPE_BUF]) :]
-            except OSError as error:
-                self._descriptor = None
-                self._cancellation.request(f"the lines cannot be written: {error.strerror}")
 
 
 def _share(sweep: Sweep, of: int, output: Output, pipe: Connection, others: tuple[Connection, ...]) -> None:

@@ -251,18 +251,20 @@ def desk(
 @contextmanager
 def interruptible(cancellation: Cancellation, armed: Mapping[str, datetime] | None = None) -> Iterator[None]:
     """The first Ctrl-C or SIGTERM starts nothing more and takes back what is in flight; the second one leaves that to
-    the devices' own timers, and says which are armed until when."""
+    the devices' own timers, and says which are armed until when. ``armed``: None where nothing is changed."""
+    stopping, left = "nothing more is asked", "left at once"
+    if armed is not None:
+        stopping = "nothing more is started, what is in flight is taken back"
+        left += "; `remediate resume` says what became of it"
 
     def stop(number: int, _: FrameType | None) -> None:
         if cancellation.requested:
             for name, until in (armed or {}).items():
                 sys.stderr.write(f"\n{name}: armed; it takes the change back by itself at {until:%H:%M:%S} UTC")
-            sys.stderr.write("\nleft at once; `remediate resume` says what became of it\n")
+            sys.stderr.write(f"\n{left}\n")
             sys.stderr.flush()
             os._exit(EXIT_INTERRUPTED)  # nothing here may wait: that is what was asked for
-        sys.stderr.write(
-            "\nstopping: nothing more is started, what is in flight is taken back (again: leave at once)\n"
-        )
+        sys.stderr.write(f"\nstopping: {stopping} (again: leave at once)\n")
         cancellation.request(f"stopped by {signal.Signals(number).name}")
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}

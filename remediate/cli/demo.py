@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,7 +26,7 @@ def demo(
     """
     from remediate.lab.embedded.demo import demo as show
 
-    status = show(common.out(), common.interruptible, broken=broken, keep=_hold if keep else None)
+    status = show(common.out(), partial(common.interruptible, armed={}), broken=broken, keep=_hold if keep else None)
     raise typer.Exit(status)
 
 

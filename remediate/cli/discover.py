@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from remediate.change.discovery import Hunt, Tally
     from remediate.change.discovery_notice import Notice
     from remediate.change.lanes import Room
+    from remediate.change.written import Written
     from remediate.inventory import Loaded
     from remediate.model.discovery import Discovered
     from remediate.model.site import IPAddress, Vantage, Zone
@@ -142,7 +142,7 @@ class _Found:
         self.side = side
         self.taken = taken
         self.all: list[Discovered] = []
-        self._cancellation: Cancellation | None = None
+        self._written: Written | None = None
         self._lines = Lines(self._write) if streamed else None
 
     def told(self, found: Discovered) -> str:
@@ -157,12 +157,16 @@ class _Found:
 
     @contextmanager
     def taking(self, cancellation: Cancellation) -> Iterator[None]:
-        self._cancellation = cancellation
+        from remediate.change.written import Ending, Written
+
+        if self._lines is None:
+            yield
+            return
+        self._written = Written(sys.stdout.fileno(), cancellation, Ending(cancellation))
         try:
             yield
         finally:
-            if self._lines is not None:
-                self._lines.close()
+            self._lines.close()
 
     @property
     def room(self) -> Room | None:
@@ -175,13 +179,8 @@ class _Found:
             self._lines.put(text)
 
     def _write(self, entries: bytes) -> None:
-        try:
-            while entries:
-                entries = entries[os.write(sys.stdout.fileno(), entries) :]
-        except OSError as error:
-            assert self._cancellation is not None
-            self._cancellation.request(f"the entries cannot be written: {error.strerror}")
-            raise
+        assert self._written is not None  # nothing is found before it is taken
+        self._written.write(entries)
 
 
 def _sweep(hunt: Hunt, notice: Notice, side: Zone | None, taken: set[str], output: DiscoverFormat) -> None:

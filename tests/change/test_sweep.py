@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from remediate.change import lanes, listing, sharing, sweep
+from remediate.change import lanes, listing, sweep, written
 from remediate.change.sweep import Answer, Sweep, Tally
 from remediate.inventory import targets
 from remediate.inventory.kept import Kept
@@ -222,7 +222,7 @@ class Reader:
         elif self._left == 0:
             self._cancellation.request("stopped by a test")
         else:
-            self.now += sharing.ENDING / 3
+            self.now += written.ENDING / 3
             return [], descriptors if self._then_reads else [], []
         return [], [], []
 
@@ -233,10 +233,10 @@ def test_when_it_is_stopped_a_reader_has_some_time_left(
 ) -> None:
     cancellation = Cancellation()
     reader = Reader(cancellation, stalled=5, then_reads=then_reads)
-    monkeypatch.setattr(sharing, "select", SimpleNamespace(select=reader.select, PIPE_BUF=select.PIPE_BUF))
-    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: reader.now))
+    monkeypatch.setattr(written, "select", SimpleNamespace(select=reader.select, PIPE_BUF=select.PIPE_BUF))
+    monkeypatch.setattr(written, "time", SimpleNamespace(monotonic=lambda: reader.now))
     with (tmp_path / "lines").open("wb") as file:
-        sharing._Written(file.fileno(), cancellation, sharing._Ending(cancellation)).write(b"a line\n")
+        written.Written(file.fileno(), cancellation, written.Ending(cancellation)).write(b"a line\n")
     assert (tmp_path / "lines").read_bytes() == (b"a line\n" if then_reads else b"")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -204,6 +205,26 @@ def test_entries_come_as_they_are_found(site: Path) -> None:
         read.set()
         rest, _ = process.communicate(timeout=30)
     assert "pacs-127-0-53-2:" in rest and process.returncode == 1
+
+
+def test_ctrl_c_waits_for_nobody_who_does_not_read(site: Path) -> None:
+    (site / "inventory" / "defaults.yaml").write_text(scope("127.0.55.0/30"))
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while os.write(writing, bytes(4096)):
+            pass
+    os.set_blocking(writing, True)
+    with ScriptedPeer(REJECTS, "127.0.55.1") as archive:
+        command = [*REMEDIATE, "discover", "--ports", str(archive.port), "--format", "yaml"]
+        with subprocess.Popen(command, cwd=site, stdout=writing, stderr=subprocess.PIPE, text=True) as process:
+            os.close(writing)
+            archive.connection()
+            process.send_signal(signal.SIGINT)
+            _, told = process.communicate(timeout=30)
+    os.close(reading)
+    assert process.returncode == 130
+    assert "stopping: nothing more is asked" in told and "stopped by SIGINT" in told
 
 
 def test_memory_is_flat(site: Path) -> None:
