@@ -150,9 +150,9 @@ def test_the_document(site: Path) -> None:
 
 
 @contextlib.contextmanager
-def swept(site: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+def swept(site: Path, *options: str, to: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*REMEDIATE, "discover", *options], cwd=site, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*REMEDIATE, "discover", *options], cwd=site, stdout=to, stderr=subprocess.PIPE, text=True
     )
     try:
         yield process
@@ -215,13 +215,14 @@ def test_ctrl_c_waits_for_nobody_who_does_not_read(site: Path) -> None:
         while os.write(writing, bytes(4096)):
             pass
     os.set_blocking(writing, True)
-    with ScriptedPeer(REJECTS, "127.0.55.1") as archive:
-        command = [*REMEDIATE, "discover", "--ports", str(archive.port), "--format", "yaml"]
-        with subprocess.Popen(command, cwd=site, stdout=writing, stderr=subprocess.PIPE, text=True) as process:
-            os.close(writing)
-            archive.connection()
-            process.send_signal(signal.SIGINT)
-            _, told = process.communicate(timeout=30)
+    with (
+        ScriptedPeer(REJECTS, "127.0.55.1") as archive,
+        swept(site, "--ports", str(archive.port), "--format", "yaml", to=writing) as process,
+    ):
+        os.close(writing)
+        archive.connection()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
     os.close(reading)
     assert process.returncode == 130
     assert "stopping: nothing more is asked" in told and "stopped by SIGINT" in told
