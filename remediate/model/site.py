@@ -34,6 +34,7 @@ class ServiceKind(StrEnum):
         return self in (ServiceKind.DICOMWEB, ServiceKind.WEB)
 
 
+#: Looked up several times a connection.
 DICOM_KINDS = frozenset({ServiceKind.DICOM, ServiceKind.DICOM_TLS})
 
 

@@ -177,9 +177,8 @@ class Connection:
 
 
 async def hang_up(stream: PeerStream) -> None:
-    if stream.closed:
-        return
-    stream.abort()
+    if not stream.closed:
+        stream.abort()
     if stream.closed:
         return
     with contextlib.suppress(TimeoutError):  # a slow SSH server: the channel is closed on our side
