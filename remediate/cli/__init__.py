@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import textwrap
+from pathlib import Path
 
 #: These log, traceback and all, what they also raise; raised, it becomes one message of ours.
 _TWICE_SAID = ("apprise", "asyncssh", "netmiko", "nornir", "paramiko")
@@ -18,6 +19,7 @@ _COLLECTED = 50_000, 20, 100
 
 def main() -> None:
     """Entry point: an error of ours is one message and its exit status, never a traceback."""
+    _have_standard_streams()
     gc.set_threshold(*_COLLECTED)
     # Or pydantic reads the entry points of every installed distribution, for plugins that nobody here asks for.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
@@ -38,6 +40,13 @@ def main() -> None:
         sys.exit(EXIT_INTERRUPTED)
     finally:
         gc.freeze()  # or Python, at its end, looks for cycles in all of it once more: a fifth of a second
+
+
+def _have_standard_streams() -> None:
+    """One that was closed (``>&-``) leads nowhere; or the next file that is opened would take its place."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 -- as long as the program
 
 
 def _fitted(text: str) -> str:

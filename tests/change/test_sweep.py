@@ -186,6 +186,18 @@ def test_ctrl_c_returns_at_once_with_what_is_known(responder: Callable[..., int]
     assert "stopped by SIGINT" in told
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_a_closed_standard_stream_leads_nowhere(
+    responder: Callable[..., int], listed: Callable[..., Path], closed: str
+) -> None:
+    command = [*REMEDIATE, "verify", "--targets", str(listed(1, responder(1))), "--scope", SCOPE, "--format", "jsonl"]
+    shell = ["sh", "-c", f'exec "$@" {closed}', "sh", *command]
+    done = subprocess.run(shell, check=False, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert len(done.stdout.splitlines()) == (">&-" not in closed.replace("2>&-", ""))
+    assert ("1 targets: 1 asked" in done.stderr) == ("2>&-" not in closed)
+
+
 def test_a_reader_that_goes_ends_the_sweep(responder: Callable[..., int], listed: Callable[..., Path]) -> None:
     with started(listed(2000, responder(2000))) as process:
         assert process.stdout is not None and process.stderr is not None
