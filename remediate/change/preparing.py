@@ -69,7 +69,12 @@ class Preparation:
             gates.check_simulated(wave)
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self.staged = True
-            self._devices.on(tasks.load, candidates=self._devices.candidates, check=self._devices.check_unchanged)
+            self._devices.on(
+                tasks.load,
+                candidates=self._devices.candidates,
+                tokens=self._devices.tokens,
+                check=self._devices.check_unchanged,
+            )
 
     def check_window(self, done: timedelta = timedelta(0)) -> None:
         """Raises OutsideWindow where even the worst end of this wave would not be within the window. ``done``: of its
@@ -84,7 +89,7 @@ class Preparation:
         def check(name: str, look: tasks.DeviceLook) -> None:
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
-            self._devices.check_base(name, look.running, self.means.planned_for(name))
+            self._devices.fit(name, look.running)
 
         for name in self._devices.candidates:
             self.means.units.pop(name, None)  # whoever answers now; every later login is held against that

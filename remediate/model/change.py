@@ -34,9 +34,11 @@ class Section(Value):
 class Candidate(Value):
     """What is to be loaded on one device, and its exact inverse, in the device's own language.
 
-    ``base``: the hash of the running configuration that it was made for; ``diff``: unified, for people. ``down``: for
-    how long its push is expected to keep the device's services from answering. ``price``: what taking it back costs.
-    ``effect``: what the proof says that it does to packets or associations, for people.
+    ``base``: the hash of everything that is not ours in the running configuration that it was made for; ``beside``: the
+    hash of each section of ours there, by name, those that it changes too. That is what runs at plan time, or what the
+    waves before leave behind. ``diff``: unified, for people. ``down``: for how long its push is expected to keep the
+    device's services from answering. ``price``: what taking it back costs. ``effect``: what the proof says that it does
+    to packets or associations, for people.
     """
 
     device: Name
@@ -45,6 +47,7 @@ class Candidate(Value):
     text: str
     inverse: str
     base: str
+    beside: dict[str, str] = {}
     diff: str
     down: timedelta = timedelta(0)
     price: str = ""
@@ -117,7 +120,8 @@ class Plan(Value):
     the hashes of what they held. ``texts``: for showing what has changed since, the text of each and of each device's
     configuration, without secrets; packed by zlib and in base64.
     ``allowed_signers``: absolute paths; in each stands who may approve. ``emergency``: why it is run without that.
-    ``notify``: references to the URLs that are told how it ends.
+    ``notify``: references to the URLs that are told how it ends. ``host_keys``: filtering device → the fingerprint of
+    the host key under which it answered: one device must not be worked on under two names.
     """
 
     schema_version: int = 1
@@ -132,6 +136,7 @@ class Plan(Value):
     allowed_signers: tuple[str, ...] = ()
     emergency: str = ""
     notify: tuple[str, ...] = ()
+    host_keys: dict[str, str] = {}
 
     @property
     def needs_approval(self) -> bool:

@@ -14,7 +14,7 @@ from rich.text import Text
 from remediate.model.base import span
 from remediate.model.change import Entry, OpenSessions, Plan, State, Wave
 from remediate.model.observation import Rung
-from remediate.model.outcome import Outcome
+from remediate.model.outcome import Outcome, WaveOutcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
 from remediate.report import meaning
@@ -309,21 +309,31 @@ def outcome(done: Outcome) -> RenderableType:
 
 def sentence(done: Outcome) -> str:
     """The one sentence at the end."""
-    if not done.stays:
-        return _ended(done)
-    kept = ", ".join(done.stays)
-    back = "taken back too" if done.rollback else f"`remediate rollback {done.change}` takes that back"
-    return f"{_ended(done)}\nconfirmed before: {kept}; {back}"
+    lines = [_ended(done)]
+    if done.stays:
+        back = "taken back too" if done.rollback else f"`remediate rollback {done.change}` takes that back"
+        lines.append(f"confirmed before: {', '.join(done.stays)}; {back}")
+    if done.fallen:
+        fallen = "; ".join(f"{name} ({why})" for name, why in done.fallen.items())
+        lines.append(f"confirmed earlier, and NO LONGER IN FORCE: {fallen}")
+    return "\n".join(lines)
+
+
+def _of(waves: Iterable[WaveOutcome]) -> str:
+    return "; ".join(f"wave {wave.number} ({', '.join(wave.pacs)})" for wave in waves)
 
 
 def _ended(done: Outcome) -> str:
     states = {wave.state for wave in done.waves}
     if State.NEEDS_HANDS in states:
         return f"NEEDS HANDS. {done.reason}"
-    if State.ROLLED_BACK in states:
-        return f"taken back. {done.reason}"
+    stood = State.CONFIRMED in states or done.stays or done.fallen
+    if back := [wave for wave in done.waves if wave.state is State.ROLLED_BACK]:
+        if not any(wave.pushed for wave in back):
+            return f"stopped before anything{' more' if stood else ''} was pushed. {done.reason}"
+        return f"taken back{f': {_of(back)}' if stood else ''}. {done.reason}"
     if State.STOPPED in states:
-        return f"stopped before anything was pushed. {done.reason}"
+        return f"stopped before anything{' more' if stood else ''} was pushed. {done.reason}"
     exposed = [j.pacs for wave in done.waves for j in wave.judgements if j.verdict is not Verdict.PROTECTED]
     if State.CONFIRMED in states:
         said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
