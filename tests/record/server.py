@@ -57,6 +57,14 @@ class Server:
         """``fast``: sessions are ended, what is in memory is written; ``immediate``: as in a crash (pg_ctl)."""
         self._run("pg_ctl", "-D", self._data, "-w", "-t", "110", "-m", mode, "stop")
 
+    @contextmanager
+    def stopped(self, mode: str) -> Iterator[None]:
+        self.stop(mode)
+        try:
+            yield
+        finally:
+            self.start()
+
     def url(self, database: str, user: str = USER) -> str:
         return f"postgresql://{user}@/{database}?host={self.folder}"
 

@@ -55,8 +55,8 @@ def test_what_was_acknowledged_is_there_after_a_stop(server: Server, lazy: str, 
         journal = record.begin("c-1", data={})
         acknowledged = [journal.append("step", {"number": number}) for number in range(ENTRIES)]
         record.acquire(["fw-a"], "c-1")
-        server.stop(mode)
-        server.start()
+        with server.stopped(mode):
+            pass
         with Record.open(lazy) as again:
             assert list(again.journal("c-1"))[1:] == acknowledged
             assert again.verify() == []
@@ -72,8 +72,8 @@ def test_stopped_while_four_threads_append_nothing_acknowledged_is_lost(
         record.begin("c-1", data={})
     child = start("append-until-killed", "c-1", place=lazy)
     acknowledged = [line(child) for _ in range(100)]
-    server.stop("immediate")
-    server.start()
+    with server.stopped("immediate"):
+        pass
     acknowledged += [line(child) for _ in range(100)]  # some were waiting for the server, and got there afterwards
     child.kill()
     assert child.stdout is not None
@@ -172,13 +172,12 @@ def test_a_server_that_restarts_is_waited_for(
 
     with Record.open(server.url(name)) as record:
         journal = record.begin("c-1", data={})
-        server.stop(mode)
-        monkeypatch.setattr(writer, "time", Time)
-        thread = threading.Thread(target=journal.append, args=("step", {"number": 1}))
-        thread.start()
-        assert waiting.wait(60), "it asks again"
-        assert thread.is_alive()
-        server.start()
+        with server.stopped(mode):
+            monkeypatch.setattr(writer, "time", Time)
+            thread = threading.Thread(target=journal.append, args=("step", {"number": 1}))
+            thread.start()
+            assert waiting.wait(60), "it asks again"
+            assert thread.is_alive()
         thread.join()
         assert [entry.data.get("number") for entry in journal] == [None, 1]
         assert record.verify() == []
@@ -188,14 +187,11 @@ def test_a_server_that_stays_away_is_an_error(server: Server, name: str, monkeyp
     monkeypatch.setattr(writer, "GONE", 0.3)
     with Record.open(server.url(name)) as record:
         journal = record.begin("c-1", data={})
-        server.stop("fast")
-        try:
+        with server.stopped("fast"):
             with pytest.raises(RecordError, match=r"(?s)cannot be used.*check that the server runs"):
                 journal.append("step", {})
             with pytest.raises(RecordError, match="check that the server runs"):
                 Record.open(server.url(name))
-        finally:
-            server.start()
         assert journal.append("step", {}).seq == 2
 
 
