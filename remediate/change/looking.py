@@ -35,7 +35,9 @@ _PAUSE = 1.0
 #: Its end is that of the dial's own deadlines: how long a round takes depends on how many questions wait for a gate.
 _ask = runner.deadline(None)(tasks.ask)
 #: Answers that mean "not yet" on the care path, not "no".
-_NOT_YET = frozenset({Rung.FILTERED, Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, Rung.INCONCLUSIVE})
+_NOT_YET = frozenset(
+    {Rung.FILTERED, Rung.UNREACHABLE, Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, Rung.INCONCLUSIVE}
+)
 
 
 class Look(Value):
