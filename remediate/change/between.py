@@ -78,13 +78,14 @@ def _look_again(wave: Wave, at: Progress, means: Means) -> None:
         look = eyes.look(
             wave.expectations,
             wave.not_asked,
+            unasked=wave.unasked,
             reached_before=at.before.reached if at.before else (),
             patience=means.patience,
         )
     means.journal.append("soaked", {"after_wave": wave.number, **look.record()})
     means.watch.looked(wave.number, "after its soak", look.judgements)
     try:
-        gates.check_after(look, observes=wave.observes)
+        gates.check_after(look, observes=wave.observes, bystanders=wave.bystanders, before=at.before)
     except VerificationFailed as error:
         raise (Inconclusive if isinstance(error, NotKnown) else NotAsConfirmed)(
             f"wave {wave.number} is no longer as it was confirmed: {error.what}", next=_STAYS

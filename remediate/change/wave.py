@@ -15,6 +15,7 @@ from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.preparing import Preparation
 from remediate.errors import (
+    Inconclusive,
     Interrupted,
     NeedsHands,
     NotKnown,
@@ -57,7 +58,10 @@ class WaveRun:
                     self.judgements = self._ready.judgements
                 if not self._devices.candidates or not self._ready.needed():
                     self._discard()
-                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements})
+                    why = "; ".join(gates.reasons(j for j in self.judgements if j.pacs not in self.wave.bystanders))
+                    self.reason = Inconclusive(why, next="see what is open, or asked of nobody") if why else None
+                    said = {"why": why} if why else {}
+                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements}, **said)
                     return self.state
                 return self._transaction()
         finally:
@@ -208,6 +212,7 @@ class WaveRun:
         after = self._eyes.look(
             wave.expectations,
             wave.not_asked,
+            unasked=wave.unasked,
             asked_after=self.at.pushed_at,
             reached_before=before.reached if before else (),
             patience=0.0
@@ -222,7 +227,7 @@ class WaveRun:
         self._check_cancelled()
         self._devices.check_armed()  # first: that it is gone is why it is open again
         if not wave.reopens:
-            gates.check_after(after, observes=wave.observes)
+            gates.check_after(after, observes=wave.observes, bystanders=wave.bystanders, before=before)
         if self._devices.time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
             raise VerificationFailed(
                 "the last fifth of the revert timer has begun", next="set a longer revert_in and run again"
@@ -289,7 +294,10 @@ class WaveRun:
             try:
                 eyes.open()
                 after = eyes.look(
-                    wave.expectations, wave.not_asked, patience=self.means.patience if gates.served(before) else 0.0
+                    wave.expectations,
+                    wave.not_asked,
+                    unasked=wave.unasked,
+                    patience=self.means.patience if gates.served(before) else 0.0,
                 )
                 self.judgements = after.judgements
                 watch.looked(wave.number, "taken back", after.judgements)
