@@ -12,7 +12,7 @@ from pathlib import Path
 from nornir.core import Nornir
 
 from remediate import __version__, controls, platforms, runner, tasks
-from remediate.change import guarding, live, own_code, sources, windows
+from remediate.change import guarding, live, own_code, seeing, sources, windows
 from remediate.change.devices import DEVICE_DEADLINE, TIMER_SLACK, utc_now
 from remediate.change.looking import DEADLINE, PATIENCE, raise_first
 from remediate.errors import CommandRejected, PlanError, Unprovable, UsageError
@@ -83,6 +83,7 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
         )
     for play in playbook.plays:
         own_code.check((*play.hooks(When.BEFORE), *play.hooks(When.AFTER)), Path(playbook.path).absolute().parent)
+        seeing.check_names(play, site)
     selected = [(play, loaded.select(play.hosts, limit)) for play in playbook.plays]
     waved = [_in_waves(play, names, loaded, limit) for play, names in selected]
     looks = _looks(_devices(selected, site), nornir)
@@ -143,6 +144,8 @@ def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> dict
     found: dict[str, dict[str, None]] = {}
     for play, names in selected:
         for control, name in product(map(controls.control, play.controls), names):
+            if not controls.has_to_close(control, site.pacs[name]):
+                continue
             devices = control.devices(site.pacs[name])
             if not devices:
                 raise PlanError(
@@ -217,8 +220,12 @@ def _wave(
 ) -> Wave:
     """``states``: by device, what runs there when the wave begins."""
     intents: dict[str, list[AnyIntent]] = {}
+    nothing_to_close: dict[str, tuple[str, ...]] = {}
     for control in map(controls.control, play.controls):
         for pacs in members:
+            if not controls.has_to_close(control, pacs):
+                nothing_to_close[pacs.name] = (*nothing_to_close.get(pacs.name, ()), control.name)
+                continue
             for device in (site.devices[d] for d in control.devices(pacs)):
                 intents.setdefault(device.name, []).append(_intent(control, pacs, device, observe=play.observes))
     made: list[Candidate] = []
@@ -234,8 +241,10 @@ def _wave(
     vantages = _vantages(play, site)
     places = [site.vantages[v] for v in vantages]
     _check_certificates(members, places, play.controls)
-    expected = [controls.expectations(play.controls, pacs, places) for pacs in members]
-    questions = tuple(e for one in expected for e in one.expectations)
+    expected = {pacs.name: controls.expectations(play.controls, pacs, places) for pacs in members}
+    bystanders = {name for name, left in nothing_to_close.items() if len(left) == len(play.controls)}
+    seeing.check(play, members, places, expected, bystanders)
+    questions = tuple(e for one in expected.values() for e in one.expectations)
     own = (*play.hooks(When.BEFORE), *play.hooks(When.AFTER))
     return Wave(
         number=number,
@@ -246,7 +255,8 @@ def _wave(
         candidates=tuple(made),
         in_place=in_place,
         expectations=questions,
-        not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
+        # Where nothing is to be done and nobody looks, there is no verdict either.
+        not_asked={n: one.not_asked for n, one in expected.items() if one.expectations or n not in bystanders},
         leaves_open={
             name: _OBSERVES if play.observes else _leaves_open(name, [site.devices[device] for device in intents])
             for name in play.controls
@@ -260,8 +270,13 @@ def _wave(
         takes_at_most=_takes_at_most(play.revert_in, questions, site) + sum((h.timeout for h in own), timedelta()),
         soak=play.soak,
         accept=play.accept,
-        simulated={pacs.name: unseen for pacs in members if (unseen := simulated(pacs, places))},
+        simulated={
+            pacs.name: unseen for pacs in members if pacs.name not in bystanders and (unseen := simulated(pacs, places))
+        },
         accept_simulated=play.accept_simulated,
+        accept_unseen=tuple(name for name in play.accept_unseen if seeing.unseen_inside(expected.get(name))),
+        unasked={name: sides for name, one in expected.items() if (sides := seeing.unasked(name, play, one))},
+        nothing_to_close=nothing_to_close,
     )
 
 
