@@ -169,9 +169,7 @@ def worker(platform: str, tree: Path, folder: Path) -> subprocess.Popen[str]:
         argv = [*_ALONE, _PREPARED, "worker", *argv]
     log = folder / "worker.log"
     with log.open("ab") as errors:
-        return subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE
-        )
+        return subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=HERE)
 
 
 def carry_out(cases: list[dict[str, object]], tree: Path, folder: Path, workers: int) -> Iterator[Outcome]:

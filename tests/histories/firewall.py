@@ -51,7 +51,7 @@ class Firewalls:
         self._folder = folder
         self._stack = stack
         self._name = f"rmh{os.getpid()}"
-        self.archives = {name: self._archive(number, name) for number, name in enumerate(BEHIND)}
+        self.archives: Mapping[str, Archive] = {name: self._archive(number, name) for number, name in enumerate(BEHIND)}
         self._pids: dict[str, int] = {}
         self._edits: dict[str, list[str]] = {}
         self._boot_edits: dict[str, list[str]] = {}
@@ -142,7 +142,9 @@ class Firewalls:
                 run(["ip", "-n", pacs, "link", "set", link, "up"])
             run(["ip", "-n", pacs, "route", "add", "default", "via", f"10.10.{number}.1"])
             run(["ip", "route", "add", f"10.10.{number}.0/24", "via", f"10.30.{number}.1"])
-            settings = "net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0".split()
+            settings = [
+                f"net.ipv4.{key}" for key in ("ip_forward=1", "conf.all.rp_filter=0", "conf.default.rp_filter=0")
+            ]
             run(["ip", "netns", "exec", fw, "sysctl", "-q", "-w", *settings])
 
     def _boot(self, device: str) -> None:
@@ -165,12 +167,15 @@ class Firewalls:
             os.close(lock)
         self._pids[device] = pid
         self._stack.callback(hosts.kill, pid, hosts.start_time(pid))
-        self._must(device, f"echo > /run/boot_id && mount --bind /run/boot_id {_BOOT_ID} && rm -f /etc/network/if-pre-up.d/*")
+        self._must(
+            device, f"echo > /run/boot_id && mount --bind /run/boot_id {_BOOT_ID} && rm -f /etc/network/if-pre-up.d/*"
+        )
 
     def _conf(self, device: str) -> str:
         behind = [a for a in self.archives.values() if a.device == device]
         dnat = "\n".join(
-            f"\t\tiifname wan ip daddr {a.outside.address} tcp dport {_PORT} dnat ip to {a.inside.address}" for a in behind
+            f"\t\tiifname wan ip daddr {a.outside.address} tcp dport {_PORT} dnat ip to {a.inside.address}"
+            for a in behind
         )
         accept = "\n".join(f"\t\tiifname wan ip daddr {a.inside.address} tcp dport {_PORT} accept" for a in behind)
         return f"""\
@@ -217,6 +222,9 @@ table inet filter {{
     def resequence(self, device: str) -> None:
         raise NotImplementedError(device)
 
+    def nibble(self, device: str) -> str:
+        raise NotImplementedError(device)
+
     def restart(self, device: str) -> None:
         self._end_all(device)
         self._edits[device] = list(self._boot_edits[device])
@@ -231,16 +239,20 @@ table inet filter {{
 
     def _start(self, device: str) -> None:
         """As a machine starts: its own rules, then what hooks into its network, then sshd."""
-        text = "tr -d '\\n' < /proc/sys/kernel/random/uuid > /run/boot_id; conntrack -F 2>/dev/null; ip link show >/dev/null; "
-        self._must(device, f"rm -rf /run/lock/*; {text}{_LOAD}")
-        hosts.daemon(self._pids[device], ["/usr/sbin/sshd", "-D", "-f", "/etc/histories/sshd_config"], log="/var/log/sshd.log")
+        fresh = "cat /proc/sys/kernel/random/uuid > /run/boot_id; conntrack -F 2>/dev/null"
+        self._must(device, f"{fresh}; {_LOAD}")
+        hosts.daemon(
+            self._pids[device], ["/usr/sbin/sshd", "-D", "-f", "/etc/histories/sshd_config"], log="/var/log/sshd.log"
+        )
         hosts.until(lambda: hosts.listening(self._pids[device], 22), what=f"sshd of {device}")
 
     def _end_all(self, device: str) -> None:
         """Everything but its first process, at once, as the power does: nothing may act on the end of another."""
         first = self._pids[device]
         inner = Path(f"/proc/{first}/ns/pid").stat().st_ino
-        while left := [one for one in hosts.members(self._space("fw", device)) if one[0] != first and _in(one[0], inner)]:
+        while left := [
+            one for one in hosts.members(self._space("fw", device)) if one[0] != first and _in(one[0], inner)
+        ]:
             for pid, _ in left:
                 _signal(pid, 19)
             for pid, started in left:
@@ -314,7 +326,9 @@ def _others(ruleset: Mapping[str, Any]) -> list[str]:
 
 def _port(line: str) -> str:
     expressions = json.loads(line).get("rule", {}).get("expr", [])
-    return next((str(e["match"]["right"]) for e in expressions if "match" in e and isinstance(e["match"]["right"], int)), "?")
+    return next(
+        (str(e["match"]["right"]) for e in expressions if "match" in e and isinstance(e["match"]["right"], int)), "?"
+    )
 
 
 def _drops(ruleset: Mapping[str, Any], address: str) -> bool:

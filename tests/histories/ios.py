@@ -117,7 +117,9 @@ def without_marker(config: Iterable[str]) -> list[str]:
 def permits(config: Iterable[str], interface: str, source: str, destination: str, port: int) -> bool:
     """Whether TCP that comes in there gets past the list that is bound there, first match decides."""
     found = dict(blocks(config))
-    bound = [line.split()[2] for line in found.get(f"interface {interface}", []) if re.match(r"ip access-group .* in", line)]
+    bound = [
+        line.split()[2] for line in found.get(f"interface {interface}", []) if re.match(r"ip access-group .* in", line)
+    ]
     if not bound:
         return True
     for line in found.get(f"ip access-list extended {bound[0]}", []):

@@ -29,6 +29,7 @@ VERBS = {
     "restart": 1,  # device
     "edit": 2,  # device; saved, unsaved
     "resequence": 1,  # device: the numbers of its list anew
+    "nibble": 1,  # device: the first of our permits there, by its number
 }
 #: Event → how many words follow it.
 EVENTS = {

@@ -79,7 +79,9 @@ def _armed(seen: Seen, unfinished: set[str]) -> Iterator[Broken]:
 def _guard(name: str, guarded: bool, seen: Seen, wires: Wire) -> Iterator[Broken]:
     if guarded:
         if not seen.in_force[name]:
-            yield Broken("confirmed, not in force", f"{name}: the record calls its guard confirmed, and it is not there")
+            yield Broken(
+                "confirmed, not in force", f"{name}: the record calls its guard confirmed, and it is not there"
+            )
         elif wires.outside[name]:
             yield Broken("confirmed, open", f"{name}: the guard is there, and whoever is outside gets in")
         if not seen.at_boot[name]:

@@ -91,13 +91,16 @@ class Play:
                 self._site.edit(device, saved=saved == "saved")
             case "resequence", (device,):
                 self._site.resequence(device)
+            case "nibble", (device,):
+                return self._site.nibble(device), []
             case "go", (operator,):
                 return self._go(operator)
             case _, (operator, *_):
-                note, broken = self._go(operator) if operator in self._held else ("", [])
+                before, broken = self._go(operator) if operator in self._held else ("", [])
                 if broken:
-                    return note, broken
-                return self._command(step)
+                    return before, broken
+                note, broken = self._command(step)
+                return (f"before that: {before}; {note}" if before else note), broken
         return "", []
 
     def _settle(self) -> tuple[str, list[Broken]]:

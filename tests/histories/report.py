@@ -96,10 +96,10 @@ def table(outcomes: Iterable[Outcome], seconds: float, workers: int) -> str:
         here = [one for one in outcomes if one.platform == platform and one.name.startswith("seed ")]
         lines += ["", f"## {platform}: how often an action came right after another", ""]
         lines += _pairs(here)
-    broken = [one for one in outcomes if one.broken]
-    if broken:
+    failed = [one for one in outcomes if one.broken]
+    if failed:
         lines += ["", "## Broken", ""]
-        lines += [f"- {one.platform}, {one.name}: {'; '.join(one.broken)}" for one in broken]
+        lines += [f"- {one.platform}, {one.name}: {'; '.join(one.broken)}" for one in failed]
     return "\n".join([*lines, ""])
 
 
@@ -110,6 +110,5 @@ def _pairs(outcomes: Iterable[Outcome]) -> list[str]:
         pairs.update(pairwise(done))
     actions = sorted({action for pair in pairs for action in pair})
     lines = [f"| first, below: then | {' | '.join(actions)} |", "|---|" + "---|" * len(actions)]
-    for then in actions:
-        lines.append(f"| {then} | {' | '.join(str(pairs[first, then] or '') for first in actions)} |")
-    return lines
+    rows = (" | ".join(str(pairs[first, then] or "") for first in actions) for then in actions)
+    return [*lines, *(f"| {then} | {row} |" for then, row in zip(actions, rows, strict=True))]

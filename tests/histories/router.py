@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +43,7 @@ class Routers:
         self._folder = folder
         self._net = net
         self._ports = 20000 + net * 40
-        self.archives = {name: self._archive(number, name) for number, name in enumerate(BEHIND)}
+        self.archives: Mapping[str, Archive] = {name: self._archive(number, name) for number, name in enumerate(BEHIND)}
         self._edits: dict[str, Edits] = {}
         self._counter = 0
         self._processes: dict[str, subprocess.Popen[str]] = {}
@@ -50,7 +51,10 @@ class Routers:
         self._base: dict[str, list[str]] = {}
         stack.callback(self._stop)
         self._keys()
-        listen = {name: (self._behind(number), archive.inside.port) for number, (name, archive) in enumerate(self.archives.items())}
+        listen = {
+            name: (self._behind(number), archive.inside.port)
+            for number, (name, archive) in enumerate(self.archives.items())
+        }
         self._canaries = {device: (self._at(200 + n, 1), self._ports + 1) for n, device in ((1, "d1"), (2, "d2"))}
         listen |= {f"canary-{device}": address for device, address in self._canaries.items()}
         self._peers = Peers(listen)
@@ -110,7 +114,8 @@ class Routers:
         router = int(device[1])
         behind = [archive for archive in self.archives.values() if archive.device == device]
         nat = [
-            f"ip nat inside source static tcp {a.inside.address} {a.inside.port} {a.outside.address} {a.outside.port} extendable"
+            f"ip nat inside source static tcp {a.inside.address} {a.inside.port} "
+            f"{a.outside.address} {a.outside.port} extendable"
             for a in behind
         ]
         published = [f" permit tcp any host {a.outside.address} eq {a.outside.port}" for a in behind]
@@ -163,13 +168,20 @@ class Routers:
                     continue
                 port = archive.inside.port
                 target = f"{self._behind(number)}:{port}={archive.inside.address}:{port}"
-                for name, interface, way in (("outside", _OUTSIDE, archive.outside), ("inside", "GigabitEthernet0/1", archive.inside)):
+                for name, interface, way in (
+                    ("outside", _OUTSIDE, archive.outside),
+                    ("inside", "GigabitEthernet0/1", archive.inside),
+                ):
                     relays += ["--relay", f"{name}-{archive.name}:{interface}:{way.address}:{port}->{target}"]
             argv = [sys.executable, "-m", "remediate.lab.devices.cisco_ios"]
             argv += ["--config", str(self._folder / f"startup-{device}"), "--minute", str(MINUTE)]
             argv += ["--ssh", f"{self._management(device)}:{self._ports + 2}", "--serial", f"FTX0000000{device[1]}"]
             argv += ["--host-key", str(keys / f"host-{device}"), "--until-stdin-closes"]
-            argv += [f"--authorized-keys=admin={keys / 'id.pub'}", f"--authorized-keys=judge={keys / 'id.pub'}", *relays]
+            argv += [
+                f"--authorized-keys=admin={keys / 'id.pub'}",
+                f"--authorized-keys=judge={keys / 'id.pub'}",
+                *relays,
+            ]
             self._processes[device] = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._peers.all_there()
         for device, process in self._processes.items():
@@ -217,6 +229,18 @@ class Routers:
 
     def resequence(self, device: str) -> None:
         self._terminals[device].type("configure terminal", "ip access-list resequence OUTSIDE-IN 10 10", "end")
+
+    def nibble(self, device: str) -> str:
+        """By the number that is shown for it, and saved. Nothing of anybody else's has that form."""
+        terminal = self._terminals[device]
+        (shown,) = terminal.show("show ip access-lists OUTSIDE-IN")
+        found = re.search(r"^ *(\d+) permit tcp host \S+ host \S+ eq \d+", shown, re.MULTILINE)
+        if found is None:
+            return "none of ours"
+        terminal.type(
+            "configure terminal", "ip access-list extended OUTSIDE-IN", f"no {found[1]}", "end", "write memory"
+        )
+        return found[0].strip()
 
     def restart(self, device: str) -> None:
         terminal = self._terminals[device]
