@@ -14,6 +14,7 @@ from nornir.core import Nornir
 from pydantic import ConfigDict
 
 from remediate import controls, runner, tasks
+from remediate.change.patience import CARE_PATH, LOOK_DEADLINE
 from remediate.change.watch import Stopwatch
 from remediate.errors import Inconclusive, RemediateError, UsageError
 from remediate.inventory import Loaded
@@ -27,11 +28,9 @@ from remediate.policy import Expected, counting
 from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
-#: Seconds for connecting, and once more for all that a service answers.
-DEADLINE = 5.0
-#: Seconds for which a care path that does not answer yet is asked again: an archive may sit out a connection that
-#: the new rule cut (30 s were seen, 61 s with every association slot taken).
-PATIENCE = 90.0
+#: See ``change.patience``.
+DEADLINE = LOOK_DEADLINE
+PATIENCE = CARE_PATH
 _PAUSE = 1.0
 #: Its end is that of the dial's own deadlines: how long a round takes depends on how many questions wait for a gate.
 _ask = runner.deadline(None)(tasks.ask)
