@@ -38,11 +38,13 @@ def judge(
     alive = seeing(canaries)
     got_through = (*reached_before, *(o.question for o in answers.values() if o.rung.reachable))
     ways = {way(question) for question in got_through if question.pacs == pacs}
-    care_is_served = all(
+    care = [
         finding(e, answers.get(e.question), alive, asked_after).outcome is Outcome.MET
         for e in expected
         if e.purpose is Purpose.CARE_PATH
-    )
+    ]
+    # Where nobody inside looks, that is known of nobody, unless somebody has accepted just that.
+    care_is_served = all(care) and (bool(care) or any(side.purpose is Purpose.CARE_PATH for side in unasked))
     findings = tuple(
         finding(
             e, answers.get(e.question), alive, asked_after, reached_before, ways=ways, care_is_served=care_is_served
