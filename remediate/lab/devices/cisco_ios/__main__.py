@@ -161,6 +161,7 @@ async def _serve(options: argparse.Namespace) -> None:
             "ssh": f"{address}:{server.get_port()}",
             "relays": {relay.name: "{}:{}".format(*relay.listen) for relay in relays},
             "denied": "dropped" if drops_work() else "reset",
+            "unreachables": {relay.name: relay.unreachables for relay in relays},
         }
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()

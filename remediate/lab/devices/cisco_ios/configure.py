@@ -155,6 +155,16 @@ def _no_lookup(on: Context) -> None:
     on.config.domain_lookup = False
 
 
+@CONFIG.command("ip icmp rate-limit unreachable <milliseconds:1-4294967295>")
+def _unreachable_interval(on: Context, milliseconds: int) -> None:
+    on.config.unreachable_interval = milliseconds
+
+
+@CONFIG.command("no ip icmp rate-limit unreachable")
+def _no_unreachable_interval(on: Context) -> None:
+    on.config.unreachable_interval = None
+
+
 @CONFIG.command("enable secret <words:CURSOR>")
 def _enable_secret(on: Context, words: Cursor) -> None:
     on.config.enable = _secret("secret", words)
