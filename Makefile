@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps nginx-light stunnel4 vsftpd openvpn wireguard-go wireguard-tools openssl lua5.1 slapd ldap-utils
+PACKAGES := orthanc orthanc-dicomweb dcmtk openssh-server dante-server microsocks nftables iptables iproute2 conntrack procps postgresql nginx-light stunnel4 vsftpd openvpn wireguard-go wireguard-tools openssl lua5.1 slapd ldap-utils
 
 .PHONY: demo test test-probes-100 test-faults test-histories check format fuzz packages clean bench-probes bench-change mutants
 

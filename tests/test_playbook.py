@@ -80,7 +80,7 @@ def test_extra_variables_win_and_are_no_part_of_the_file(tmp_path: Path) -> None
 
 # fmt: off
 MISTAKES = [
-    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, window, approval, notify, vars, tasks; did you mean hosts?"),
+    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, accept_unseen, window, approval, notify, vars, tasks; did you mean hosts?"),
     ("  hosts: pacs\n", "", "close.yaml:1: play 1: hosts is missing"),
     ("name: Close public DICOM exposure\n  hosts", "hosts", "close.yaml:1: play 1: name is missing"),
     ("hosts: pacs", "hosts: [pacs]", "close.yaml:2: play 1: hosts: found a list; allowed: a pattern such as  pacs  or  pacs-north,!pacs-south"),

@@ -74,18 +74,15 @@ def plan(
 
     The devices are read, and nothing on them is changed.
     """
-    from remediate.report import tables
+    from remediate.report import private, tables
 
     accepted = common.accepted(accept)
     if to is not None:
         _check_out(to)
     made = common.accepting(_plan(playbook, inventory, limit, extra_vars, templates, forks), accepted)
     if to is not None:
-        try:
-            to.write_text(json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True) + "\n")
-            to.chmod(0o600)
-        except OSError as error:
-            raise _not_there(to, error.strerror or str(error)) from error
+        text = json.dumps(made.model_dump(mode="json"), indent=2, sort_keys=True) + "\n"
+        private.write(to, text, "the plan", "name a file in an existing folder of yours with --out")
     common.show(tables.plan(made, diff=True), made.model_dump(mode="json"), output)
 
 

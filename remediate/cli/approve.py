@@ -23,7 +23,7 @@ def approve(
     The signature is written beside the plan, for `remediate run PLAN` by somebody else.
     """
     from remediate.change import approval, planning
-    from remediate.report import export, tables
+    from remediate.report import private, tables
 
     made = planning.parse(plan)
     hand = common.hand(key, principal)
@@ -42,7 +42,7 @@ def approve(
         raise NotApproved("nothing was approved", next="say what is wrong to whoever made the plan")
     signed, signer = approval.approve(made, hand)
     to = approval.place(plan)
-    export.write_private(
+    private.write(
         to, approval.as_text(signed), "the approval", "copy the plan to a folder of yours, and bring the approval back"
     )
     common.out().print(

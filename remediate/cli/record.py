@@ -65,7 +65,7 @@ def export(
 ) -> None:
     """Hand one change on: what was exposed, what was changed, what proved it."""
     from remediate.report import export as exports
-    from remediate.report import export_markdown
+    from remediate.report import export_markdown, private
 
     with common.record(record) as opened:
         made = exports.document(list(opened.journal(change)), opened.verify(change), forced=force)
@@ -74,7 +74,7 @@ def export(
     if to is None:
         sys.stdout.write(text)
         return
-    exports.write_private(to, text)
+    private.write(to, text, "the export")
     common.err().print(f"written to {to}", soft_wrap=True, markup=False)
 
 
@@ -153,7 +153,7 @@ def anchor(
     """
     from remediate.record import anchor as anchors
     from remediate.record import timestamp
-    from remediate.report import export as exports
+    from remediate.report import private
 
     if (tsa is None) != (tsa_ca is None):
         raise UsageError(
@@ -176,10 +176,10 @@ def anchor(
     if to is not None and key is not None:
         text = anchors.signed(made, key).model_dump_json(indent=2) + "\n"
         stamp = timestamp.ask(tsa, tsa_ca, text.encode()) if tsa is not None and tsa_ca is not None else None
-        exports.write_private(to, text, "the anchor")
+        private.write(to, text, "the anchor")
         common.err().print(f"written to {to}", soft_wrap=True, markup=False)
         if stamp is not None:
-            exports.write_private(timestamp.beside(to), stamp, "the time stamp")
+            private.write(timestamp.beside(to), stamp, "the time stamp")
             common.err().print(f"written to {timestamp.beside(to)}", soft_wrap=True, markup=False)
     if syslog is not None:
         anchors.to_syslog(made.heads, syslog)

@@ -355,8 +355,6 @@ def vantage(host: Inherited, base: Path) -> Vantage | None:
         host.own.node.problem("data.zone is missing; allowed: outside, inside")
     via = fields.via(data["via"], keys, data.get("socks"), base) if "via" in data else None
     peer = fields.name(data["peer"]) if "peer" in data else None
-    if "peer" in data and zone is Zone.OUTSIDE:
-        data["peer"].problem("a vantage outside is no peer's place; allowed: only with zone: inside")
     certificate = None
     if "client_certificate" in data and "peer" not in data:
         data["client_certificate"].problem("is a peer's own; allowed: only with peer")

@@ -48,8 +48,11 @@ class Platform(Protocol):
         """What the device itself says against a text that is not to be loaded; "" where it has nothing to say."""
         ...
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
-        """Stage the candidate and its inverse, and have the device itself check both. Nothing is in force yet."""
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:
+        """Stage the candidate and its inverse, and have the device itself check both. Nothing is in force yet.
+
+        ``token``: of the push that is to load it; nothing else is loaded by that push.
+        """
         ...
 
     def compare_config(self) -> Diff: ...
@@ -77,6 +80,10 @@ class Platform(Protocol):
 
     def save(self) -> str:
         """Make the guard outlast a restart; returns what will load it then, for the record."""
+        ...
+
+    def boot_config(self) -> str:
+        """What the next start loads, read back; in the form of ``running_config`` as far as our sections go."""
         ...
 
     def forget(self, token: Token) -> None:

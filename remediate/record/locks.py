@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from remediate.errors import Locked
+from remediate.errors import InventoryError, Locked
 from remediate.model.base import Value
 from remediate.record.schema import entry, exclusive
 from remediate.record.schema import lock as table
@@ -89,6 +89,7 @@ class Lock(Value):
     """One resource, held by ``change`` through one process.
 
     ``fence``: grows by one with every holder of this resource, so that a late one can be told from its successor.
+    ``device``: what the holder's inventory calls it, where ``resource`` is its identity (host key, serial number).
     """
 
     resource: str
@@ -100,6 +101,7 @@ class Lock(Value):
     pid: int
     started: int
     since: datetime
+    device: str | None = None
 
     @property
     def owner(self) -> Owner:
@@ -113,42 +115,69 @@ class Lock(Value):
     def __str__(self) -> str:
         state = self.owner.life()
         note = {Life.ALIVE: "", Life.DEAD: ", which has ended", Life.UNKNOWN: ", whose state is not known from here"}
+        name = f"{self.device} ({self.resource})" if self.device else self.resource
         return (
-            f"{self.resource} is held by change {self.change}, process {self.pid} on {self.host}{note[state]}, "
+            f"{name} is held by change {self.change}, process {self.pid} on {self.host}{note[state]}, "
             f"since {self.since.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         )
 
 
-def acquire(connection: sa.Connection, resources: Sequence[str], change: str, at: str, takeover: bool) -> list[Lock]:
+def acquire(
+    connection: sa.Connection,
+    resources: Sequence[str],
+    change: str,
+    at: str,
+    takeover: bool,
+    device: str | None = None,
+) -> list[Lock]:
     """All of them or none. A lock that this very process holds for the same change is given again as it is.
 
     What a change left behind that has ended, or that died before its first entry, is given to anybody: nothing of it
-    can be on a device, and nothing is there to be resumed.
+    can be on a device, and nothing is there to be resumed. ``device``: see `Record.acquire`.
     """
     connection.execute(exclusive)
     rows = connection.execute(sa.select(table).where(table.c.resource.in_(resources))).all()
     fences = {row.resource: row.fence for row in rows}
     held = {row.resource: _lock(row) for row in rows if row.change is not None}
     me = Owner.this()
-    mine = {name for name, one in held.items() if one.owner == me and one.change == change}
+    mine = {name for name, lock in held.items() if lock.owner == me and lock.change == change}
+    _check_names([lock for lock in held.values() if lock.change == change], device)
     if refused := [
-        one
-        for name, one in held.items()
-        if name not in mine and not (_left(connection, one) or (takeover and _yields(one, change)))
+        lock
+        for name, lock in held.items()
+        if name not in mine and not (_left(connection, lock) or (takeover and _yields(lock, change)))
     ]:
-        raise _locked(refused, change)
+        raise _locked(refused, change, device)
     locks = []
     for name in resources:
         if name in mine:
             locks.append(held[name])
             continue
-        row = {"resource": name, "fence": fences.get(name, 0) + 1, "change": change, **me._asdict(), "since": at}
+        row = {
+            "resource": name,
+            "fence": fences.get(name, 0) + 1,
+            "change": change,
+            **me._asdict(),
+            "since": at,
+            "device": device,
+        }
         if name in fences:
             connection.execute(sa.update(table).where(table.c.resource == name).values(row))
         else:
             connection.execute(sa.insert(table).values(row))
         locks.append(Lock.model_validate(row))
     return locks
+
+
+def _check_names(ours: Sequence[Lock], device: str | None) -> None:
+    """One device under two names in one change would be pushed to twice."""
+    others = [lock for lock in ours if lock.device not in (None, device)] if device else []
+    if others:
+        raise InventoryError(
+            "two names are one device",
+            [f"{lock.device} and {device}: both are {lock.resource}" for lock in others],
+            next="keep one of the names, and name that one in every protected_by",
+        )
 
 
 def _left(connection: sa.Connection, lock: Lock) -> bool:
@@ -164,22 +193,26 @@ def _yields(lock: Lock, change: str) -> bool:
     return life is Life.DEAD or (lock.change == change and life is Life.UNKNOWN)
 
 
-def _locked(refused: Sequence[Lock], change: str) -> Locked:
+def _locked(refused: Sequence[Lock], change: str, device: str | None) -> Locked:
     first = refused[0]
+    lines = [
+        f"{lock}; here it is called {device}" if device and lock.device not in (None, device) else str(lock)
+        for lock in refused
+    ]
     if first.dead:
         advice = f"`remediate resume {first.change}` finishes that change or takes it back, and frees the device"
     elif first.change == change:
         advice = "this change is being run already: wait for that process, or stop it first"
     else:
         advice = "wait until that change is finished, or stop it first"
-    return Locked("\n".join(str(one) for one in refused), next=advice)
+    return Locked("\n".join(lines), next=advice)
 
 
 def release(connection: sa.Connection, change: str) -> None:
     """Frees what this process holds for a change; what was taken over since belongs to another, and stays."""
     connection.execute(exclusive)
     me = Owner.this()._asdict()
-    nobody = dict.fromkeys((*me, "change", "since"))
+    nobody = dict.fromkeys((*me, "change", "since", "device"))
     ours = [table.c[name] == value for name, value in me.items()]
     connection.execute(sa.update(table).where(table.c.change == change, *ours).values(nobody))
 

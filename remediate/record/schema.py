@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from remediate.errors import RecordError
+from remediate.record import postgresql
+from remediate.record.migrations import MIGRATIONS
 
-VERSION = 1
-#: version → what turns a record of it into one of the next version, within the same transaction.
-MIGRATIONS: dict[int, Callable[[sa.Connection], None]] = {}
+#: Of the tables below. Whoever changes one raises it, and adds the step from the version before to ``migrations``.
+VERSION = 2
 
 metadata = sa.MetaData()
 schema = sa.Table("remediate_schema", metadata, sa.Column("version", sa.Integer, nullable=False))
@@ -40,7 +41,8 @@ entry = sa.Table(
     sa.Column("previous", sa.String(64), nullable=False),
     sa.Column("hash", sa.String(64), nullable=False),
 )
-# A released lock keeps its row, with no change in it, so that its fencing number never starts again.
+# A released lock keeps its row, with no change in it, so that its fencing number never starts again. `device`: what the
+# holder's inventory calls the device, where `resource` is an identity that several names may have.
 lock = sa.Table(
     "remediate_lock",
     metadata,
@@ -53,6 +55,7 @@ lock = sa.Table(
     sa.Column("pid", sa.BigInteger),
     sa.Column("started", sa.BigInteger),
     sa.Column("since", sa.String(40)),
+    sa.Column("device", sa.String(63)),
 )
 
 #: One write at a time in the whole record, on every database: the first statement of what must not interleave.
@@ -66,10 +69,11 @@ def translated(where: str) -> Iterator[None]:
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         # Not the whole text of SQLAlchemy's errors: they quote statements.
         reason = getattr(error, "orig", None) or error
+        check = "that the server runs, lets you in and has" if "://" in where else "the path, its permissions and the"
         raise RecordError(
             f"the record cannot be used: {reason}",
             where=where,
-            next="check the path, its permissions and the free space; no device is touched without a record",
+            next=f"check {check} free space; no device is touched without a record",
         ) from error
 
 
@@ -94,16 +98,13 @@ def connect(url_or_path: str | Path) -> tuple[sa.Engine, str]:
 
 def _postgresql(url: sa.URL) -> tuple[sa.Engine, str]:
     where = url.render_as_string(hide_password=True)
-    try:
-        engine = sa.create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    except ImportError as error:
-        raise RecordError(
-            "the PostgreSQL driver is not installed",
-            where=where,
-            next="pip install 'psycopg[binary]', URL postgresql+psycopg://…",
-        ) from error
+    engine = postgresql.engine(url)
     with translated(where):
-        _prepare(engine, where, create=True)
+        try:
+            _prepare(engine, where, create=True)
+        except BaseException:  # Ctrl-C too: nobody else would close the connections
+            engine.dispose()
+            raise
     return engine, where
 
 
@@ -196,10 +197,22 @@ def reader(engine: sa.Engine) -> sa.Engine:
     return engine.execution_options(reading=True)
 
 
+def ready(connection: sa.Connection, where: str) -> None:
+    """To be called first in each transaction that writes: it will be durable, and it fits the tables as they are now.
+
+    RecordError otherwise. A newer program may have migrated the record since it was opened; no migration begins between
+    this and the transaction's end.
+    """
+    if connection.dialect.name == "postgresql":
+        postgresql.raise_durability(connection, where)
+    _check_version(connection.execute(sa.select(schema.c.version)).scalar_one(), where)
+
+
 def _prepare(engine: sa.Engine, where: str, *, create: bool) -> None:
     with engine.begin() as connection:  # on SQLite a write lock at once: what is read here decides what is written
-        if engine.dialect.name == "postgresql":  # there, two may not create the same table at the same time
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(0x7265_6D65)))
+        if engine.dialect.name == "postgresql":
+            postgresql.raise_durability(connection, where)
+            postgresql.alone(connection)
         tables = sa.inspect(connection).get_table_names()
         if schema.name not in tables:
             if tables or not create:
@@ -207,13 +220,25 @@ def _prepare(engine: sa.Engine, where: str, *, create: bool) -> None:
             metadata.create_all(connection)
             connection.execute(sa.insert(schema).values(version=VERSION))
             return
-        version = connection.execute(exclusive).scalar_one()
-        if version > VERSION:
-            raise RecordError(
-                f"the record has schema version {version}; this program knows up to {VERSION}",
-                where=where,
-                next="use the newer version of remediate that wrote it",
-            )
-        for step in range(version, VERSION):
-            MIGRATIONS[step](connection)
-        connection.execute(sa.update(schema).values(version=VERSION))
+        version = connection.execute(sa.select(schema.c.version)).scalar_one()
+        _check_version(version, where)
+        if version < VERSION:
+            _migrate(connection, version)
+
+
+def _migrate(connection: sa.Connection, version: int) -> None:
+    """In the transaction of the caller, who is alone in opening the record."""
+    if connection.dialect.name == "postgresql":  # whoever writes has read it, and is waited for; who will, waits
+        connection.exec_driver_sql(f"LOCK TABLE {schema.name} IN ACCESS EXCLUSIVE MODE")
+    for step in range(version, VERSION):
+        MIGRATIONS[step](connection)
+    connection.execute(sa.update(schema).values(version=VERSION))
+
+
+def _check_version(version: int, where: str) -> None:
+    if version > VERSION:
+        raise RecordError(
+            f"the record has schema version {version}; this program knows up to {VERSION}",
+            where=where,
+            next="use the newer version of remediate that wrote it",
+        )

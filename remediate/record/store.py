@@ -59,13 +59,14 @@ class Record:
         self._reader = schema.reader(engine)
         self._where = where
         self._clock = clock
-        self._writer = Writer(engine, schema.there(engine))
+        self._writer = Writer(engine, schema.there(engine), lambda connection: schema.ready(connection, where))
 
     @classmethod
     def open(cls, url_or_path: str | Path, *, clock: Clock = now) -> Record:
-        """A file (created 0600, its folder 0700, where missing) or a ``postgresql://`` URL.
+        """A file (created 0600, its folder 0700, where missing) or a ``postgresql://`` URL. An older one is migrated.
 
-        RecordError: it belongs to something else, has a newer schema, or cannot be written.
+        RecordError: it belongs to something else, has a newer schema, cannot be written, or its server would lose in a
+        crash what it acknowledged.
         """
         return cls(*schema.connect(url_or_path), clock)
 
@@ -131,14 +132,19 @@ class Record:
                 found += chain.problems(name, _stored(connection, name), heads.get(name))
         return found
 
-    def acquire(self, resources: Iterable[str], change: str, *, takeover: bool = False) -> list[Lock]:
+    def acquire(
+        self, resources: Iterable[str], change: str, *, takeover: bool = False, device: str | None = None
+    ) -> list[Lock]:
         """Locks on all of them, or Locked, which names the holders. This process's own are simply given again.
 
         takeover: also take those whose process is provably dead, and those of the same change unless their
         process is seen alive on this host.
+
+        device: its name in the inventory, where the resources are what the device is known by whatever it is called
+        (host key, serial number). InventoryError: in this change it has another name as well.
         """
         names = sorted(set(resources))
-        return self._write(lambda connection: locks.acquire(connection, names, change, self._at(), takeover))
+        return self._write(lambda connection: locks.acquire(connection, names, change, self._at(), takeover, device))
 
     def release(self, change: str) -> None:
         """Frees all that this process holds for the change."""

@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from remediate.errors import RecordError
 
@@ -25,11 +26,15 @@ _Item = tuple[Callable[[sa.Connection], Any], "Future[Any]"]
 
 
 class Writer:
-    """``there``: whether what is written still gets to where it belongs."""
+    """``there``: whether what is written still gets to where it belongs. ``ready``: is told of each transaction first,
+    and refuses it by an error."""
 
-    def __init__(self, engine: sa.Engine, there: Callable[[], bool]) -> None:
+    def __init__(
+        self, engine: sa.Engine, there: Callable[[], bool], ready: Callable[[sa.Connection], None] = lambda _: None
+    ) -> None:
         self._engine = engine
         self._there = there
+        self._ready = ready
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()  # nothing is queued behind the end mark
         self._closed = False
@@ -73,7 +78,8 @@ class Writer:
         refused = False
         try:
             self._wait_for_it()
-            with self._engine.connect() as connection:
+            with self._connected() as connection:
+                self._ready(connection)
                 for work, _ in batch:
                     refused = True
                     results.append(work(connection))
@@ -92,6 +98,17 @@ class Writer:
         else:
             for (_, future), result in zip(batch, results, strict=True):
                 future.set_result(result)
+
+    def _connected(self) -> sa.Connection:
+        """A database server that restarts is waited for, before anything was asked of it."""
+        until = time.monotonic() + GONE
+        while True:
+            try:
+                return self._engine.connect()
+            except OperationalError:
+                if self._engine.dialect.name == "sqlite" or time.monotonic() > until:
+                    raise
+            time.sleep(_LOOK)
 
     def _wait_for_it(self) -> None:
         until = time.monotonic() + GONE

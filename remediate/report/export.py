@@ -1,4 +1,4 @@
-"""A change's journal → the document that is shown and exported. Pure but for ``write_private``.
+"""A change's journal → the document that is shown and exported. Pure.
 
 Everything in it comes from the entries: the verdicts are those of then, the findings are judged again by the same
 pure rules from the observations of then.
@@ -6,16 +6,14 @@ pure rules from the observations of then.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal
 
 from pydantic import ValidationError
 
 from remediate import __version__
-from remediate.errors import RecordError, UsageError
+from remediate.errors import RecordError
 from remediate.model.change import Entry, Plan, State, Wave
 from remediate.report import schema
 from remediate.report.export_devices import device_stories
@@ -63,20 +61,6 @@ def refuse_broken(made: Document, *, force: bool) -> None:
 
 def as_json(made: Document) -> str:
     return made.model_dump_json(indent=2) + "\n"
-
-
-def write_private(
-    path: Path, text: str | bytes, what: str = "the export", advice: str = "name another file with --out"
-) -> None:
-    """Mode 0600 from its first byte on; a file that was there is replaced as a whole."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(text.encode() if isinstance(text, str) else text)
-        draft.replace(path)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise UsageError(f"{what} cannot be written: {error.strerror}", where=str(path), next=advice) from error
 
 
 def _document(entries: Sequence[Entry], problems: tuple[str, ...], forced: bool) -> Document:

@@ -57,6 +57,7 @@ __all__ = [
     "objections",
     "push",
     "read_back",
+    "read_boot",
     "save",
     "take_back",
     "verify_exposure",
@@ -161,14 +162,20 @@ def objections(task: Task, text: str) -> Result:
     return Result(host=task.host, result=_session(task).objections(text))
 
 
-def load(task: Task, candidates: Mapping[str, Candidate], check: Callable[[str, str], object]) -> Result:
-    """Stage the candidate and have the device check it and its inverse; nothing is in force afterwards.
+def load(
+    task: Task,
+    candidates: Mapping[str, Candidate],
+    tokens: Mapping[str, Token],
+    check: Callable[[str, str], object],
+) -> Result:
+    """Stage the candidate under its push's token, and have the device check it and its inverse; nothing is in force
+    afterwards.
 
     ``check``: see ``compare``; after the staging, so that it is as late as may be.
     """
     device = _session(task)
     check_nothing_pending(task.host.name, device.pending())
-    device.load_merge_candidate(candidates[task.host.name])
+    device.load_merge_candidate(candidates[task.host.name], tokens[task.host.name])
     check(task.host.name, device.running_config())
     return Result(host=task.host, diff=device.compare_config().text)
 
@@ -227,12 +234,24 @@ def confirm(task: Task, tokens: Mapping[str, Token], journal: DeviceJournal) -> 
     return Result(host=task.host, changed=True)
 
 
-def save(task: Task, tokens: Mapping[str, Token]) -> Result:
-    """Persist what was confirmed, then let the device forget the push."""
+def save(task: Task, tokens: Mapping[str, Token], check: Callable[[str, str, str], object]) -> Result:
+    """Persist what was confirmed, read it back, then let the device forget the push.
+
+    ``check``: raises for a configuration at the next start (its second argument) or a running one (the third) that is
+    not what it has to be. Both are read after the save: nothing that came before it counts.
+    """
     device = _session(task)
     how = device.save()
+    check(task.host.name, device.boot_config(), device.running_config())
     device.forget(tokens[task.host.name])
     return Result(host=task.host, result=how)
+
+
+def read_boot(task: Task, check: Callable[[str, str, str], object]) -> Result:
+    """``check``: see ``save``; nothing is written."""
+    device = _session(task)
+    check(task.host.name, device.boot_config(), device.running_config())
+    return Result(host=task.host)
 
 
 def take_back(task: Task, tokens: Mapping[str, Token], candidates: Mapping[str, Candidate]) -> Result:
@@ -280,11 +299,15 @@ def close_session(task: Task) -> Result:
 
 
 class DeviceJournal:
-    """What the device tasks write. One entry each, durable before the call returns."""
+    """What the device tasks write. One entry each, durable before the call returns.
 
-    def __init__(self, journal: Journal, wave: int) -> None:
+    ``told``: called with the kind of each entry and its device, from the thread that works there.
+    """
+
+    def __init__(self, journal: Journal, wave: int, told: Callable[[str, str], object] = lambda _kind, _device: None):
         self._journal = journal
         self._wave = wave
+        self._told = told
 
     def pushing(self, device: str, token: Token) -> None:
         self._note("pushing", device, token)
@@ -305,6 +328,7 @@ class DeviceJournal:
 
     def _note(self, kind: str, device: str, token: Token, **more: Any) -> None:
         self._journal.append(kind, {"wave": self._wave, "device": device, "token": token, **more})
+        self._told(kind, device)
 
 
 def _device(task: Task) -> Device:

@@ -149,9 +149,7 @@ def test_the_whole_loop(user: User, tmp_path: Path) -> None:
     assert now[0] != before[0]
     assert left_on_device(site) == ""
 
-    waits = done.json["waits"]
-    remainder = waits["total"] - waits["deadlines"] - waits["pacs"] - waits["timer"]
-    assert remainder < 15, waits
+    assert done.json["waits"]["timer"] == 0, "what is confirmed waits for no timer"
 
     again = user.do(*user.run())
     assert again.status == 0
@@ -190,7 +188,7 @@ def test_killed_after_the_push_the_device_takes_it_back_alone(user: User) -> Non
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert has_guard(site)
-    wait_for(lambda: ruleset(site) == before, seconds=30)
+    wait_for(lambda: ruleset(site) == before)
     resumed = user.do("resume", "--format", "json")
     assert resumed.status == 4, resumed.err
     assert "own timer" in resumed.json["reason"]
@@ -320,7 +318,7 @@ def test_ctrl_c_twice_leaves_it_to_the_timer_and_says_so(user: User) -> None:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "fw-north: armed; it takes the change back by itself at" in err
-    wait_for(lambda: ruleset(user.site) == before, seconds=40)
+    wait_for(lambda: ruleset(user.site) == before)
     user.site.start_sshd("clinic")
     assert user.do("resume").status == 4
     assert left_on_device(user.site) == ""

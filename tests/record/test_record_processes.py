@@ -4,52 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from remediate.errors import Locked, RecordError
+from remediate.errors import InventoryError, Locked, RecordError
 from remediate.record import Record
 from remediate.record.locks import Life, Owner
-
-CHILD = Path(__file__).with_name("child.py")
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start(path: Path) -> Iterator[Start]:
-    children: list[subprocess.Popen[str]] = []
-
-    def begin(what: str, change: str, *rest: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-W", "error", str(CHILD), what, str(path), change, *rest]
-        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        children.append(child)
-        return child
-
-    yield begin
-    for child in children:
-        child.kill()
-        with child:
-            pass
-
-
-def line(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
-def go(child: subprocess.Popen[str]) -> None:
-    assert child.stdin is not None
-    child.stdin.write("\n")
-    child.stdin.flush()
+from tests.record.processes import Start, go, line
 
 
 @pytest.mark.parametrize("after", [1, 40, 300])
-def test_a_killed_process_loses_no_acknowledged_entry(path: Path, start: Start, after: int) -> None:
-    with Record.open(path) as record:
+def test_a_killed_process_loses_no_acknowledged_entry(place: str, start: Start, after: int) -> None:
+    with Record.open(place) as record:
         record.begin("c-1", data={})
     child = start("append-until-killed", "c-1")
     acknowledged = [line(child) for _ in range(after)]
@@ -57,15 +24,15 @@ def test_a_killed_process_loses_no_acknowledged_entry(path: Path, start: Start, 
     assert child.stdout is not None
     acknowledged += [rest.strip() for rest in child.stdout if rest.endswith("\n")]
     assert child.wait() == -signal.SIGKILL
-    with Record.open(path) as record:
+    with Record.open(place) as record:
         assert record.verify() == []
         there = {f"{entry.seq} {entry.hash}" for entry in record.journal("c-1")}
         assert set(acknowledged) <= there
         assert record.journal("c-1").append("resumed", {}).seq == len(there) + 1
 
 
-def test_four_processes_append_to_one_file(path: Path, start: Start) -> None:
-    with Record.open(path) as record:
+def test_four_processes_append_to_one_record(place: str, start: Start) -> None:
+    with Record.open(place) as record:
         record.begin("shared", data={})
         record.begin("own", data={})
         children = [start("append", "own" if number == 3 else "shared", "100") for number in range(4)]
@@ -80,17 +47,18 @@ def test_four_processes_append_to_one_file(path: Path, start: Start) -> None:
         assert record.verify() == []
 
 
-def test_many_processes_may_create_it_at_once(path: Path, start: Start) -> None:
+def test_many_processes_may_create_it_at_once(backend: str, path: Path, start: Start) -> None:
     children = [start("open", "x") for _ in range(8)]
     assert [line(child) for child in children] == ["open"] * 8
     assert [child.wait() for child in children] == [0] * 8
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    if backend == "sqlite":
+        assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_full_disk_is_told_and_survived(path: Path, start: Start) -> None:
     with Record.open(path) as record:
         record.begin("c-1", data={})
-    child = start("fill", "c-1")
+    child = start("fill", "c-1", place=str(path))
     assert line(child) == "refused True"
     assert line(child) == "2"
     assert child.wait() == 0
@@ -177,8 +145,8 @@ def test_who_was_killed_beside_the_journal_leaves_no_lock_behind(
     assert (lock.change, lock.fence) == ("ours", 2)
 
 
-def test_one_of_many_gets_a_lock(path: Path, start: Start) -> None:
-    Record.open(path).close()
+def test_one_of_many_gets_a_lock(place: str, start: Start) -> None:
+    Record.open(place).close()
     children = [start("compete", f"c-{number}", "fw-a", "fw-b") for number in range(6)]
     for child in children:
         assert line(child) == "ready"
@@ -221,6 +189,55 @@ def test_another_change_takes_no_lock_whose_holder_cannot_be_seen(
     with pytest.raises(Locked, match="not known from here"):
         record.acquire(["fw-a"], "c-2", takeover=True)
     assert record.acquire(["fw-a"], "c-1", takeover=True)[0].fence == 2
+
+
+HOST_KEY = "host-key SHA256:9x"
+
+
+def test_one_device_under_two_names_is_held_once(record: Record, start: Start) -> None:
+    """Two operators, each with an inventory of his own: what the device is known by is the same."""
+    child = start("hold-device", "theirs", "fw-north", HOST_KEY)
+    assert line(child) == "1"
+    record.acquire(["firewall-1"], "ours")
+    with pytest.raises(Locked) as caught:
+        record.acquire([HOST_KEY, "serial FTX1"], "ours", device="firewall-1")
+    assert caught.value.what.startswith(f"fw-north ({HOST_KEY}) is held by change theirs, process {child.pid} on ")
+    assert caught.value.what.endswith("; here it is called firewall-1")
+    with pytest.raises(Locked) as caught:
+        record.acquire([HOST_KEY], "ours", device="fw-north")
+    assert "here it is called" not in caught.value.what
+    go(child)
+    assert child.wait() == 0
+    assert [lock.device for lock in record.acquire([HOST_KEY], "ours", device="firewall-1")] == ["firewall-1"]
+
+
+def test_two_names_of_one_change_for_one_device_are_refused(record: Record) -> None:
+    record.acquire(["fw-a", "fw-b"], "c-1")
+    first = record.acquire([HOST_KEY, "serial FTX1"], "c-1", device="fw-a")
+    assert record.acquire([HOST_KEY, "serial FTX1"], "c-1", device="fw-a") == first
+    with pytest.raises(InventoryError) as caught:
+        record.acquire([HOST_KEY, "serial FTX2"], "c-1", device="fw-b")
+    assert str(caught.value) == (
+        f"two names are one device\n  - fw-a and fw-b: both are {HOST_KEY}\n"
+        "  next: keep one of the names, and name that one in every protected_by"
+    )
+    assert "serial FTX2" not in [lock.resource for lock in record.holders()], "all of them or none"
+    record.release("c-1")
+    assert record.holders() == []
+    assert record.acquire([HOST_KEY], "c-2", device="fw-b")[0].fence == 2
+
+
+def test_resumed_with_another_inventory_a_second_name_is_refused_too(
+    record: Record, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = Owner.this()
+    with monkeypatch.context() as before:
+        before.setattr(Owner, "this", staticmethod(lambda: here._replace(boot_id="before the restart")))
+        record.begin("c-1", data={})
+        record.acquire([HOST_KEY], "c-1", device="fw-a")
+    with pytest.raises(InventoryError, match="fw-a and fw-b"):
+        record.acquire([HOST_KEY], "c-1", takeover=True, device="fw-b")
+    assert record.acquire([HOST_KEY], "c-1", takeover=True, device="fw-a")[0].fence == 2
 
 
 @pytest.mark.parametrize(

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from remediate.errors import RecordError
 from remediate.model.change import Journal
-from remediate.record import Record, redact, schema
+from remediate.record import Record, redact
 
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=8).filter(
     lambda key: not any(word in key.lower() for word in ("pass", "secret", "key"))
@@ -43,34 +42,36 @@ def test_entries_come_back_in_order_and_as_written(record: Record) -> None:
     assert record.verify() == []
 
 
-def test_data_survives_as_json(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Record.open(tmp_path_factory.mktemp("record") / "x.db") as record:
-        journal = record.begin("c-1", data={})
+def test_data_survives_as_json(record: Record) -> None:
+    journal = record.begin("c-1", data={})
 
-        @settings(deadline=None)  # each example waits for the disk
-        @given(st.dictionaries(KEYS, JSON, max_size=5))
-        def check(data: dict[str, Any]) -> None:
-            entry = journal.append("step", data)
-            assert entry.data == data
-            assert list(journal)[-1] == entry
+    @settings(deadline=None)  # each example waits for the disk
+    @given(st.dictionaries(KEYS, JSON, max_size=5))
+    def check(data: dict[str, Any]) -> None:
+        entry = journal.append("step", data)
+        assert entry.data == data
+        assert list(journal)[-1] == entry
 
-        check()
-        assert record.verify() == []
+    check()
+    assert record.verify() == []
 
 
-def test_times_are_utc_and_come_from_the_clock(path: Path) -> None:
+def test_times_are_utc_and_come_from_the_clock(place: str) -> None:
     east = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=2)))
-    with Record.open(path, clock=lambda: east) as record:
+    with Record.open(place, clock=lambda: east) as record:
         entry = next(iter(record.begin("c-1", data={})))
     assert entry.at == east
     assert entry.at.utcoffset() == timedelta(0)
-    with Record.open(path, clock=lambda: east.replace(tzinfo=None)) as record, pytest.raises(RecordError, match="zone"):
+    with (
+        Record.open(place, clock=lambda: east.replace(tzinfo=None)) as record,
+        pytest.raises(RecordError, match="zone"),
+    ):
         record.begin("c-2", data={})
 
 
-def test_changes_newest_last(path: Path) -> None:
+def test_changes_newest_last(place: str) -> None:
     times = iter(datetime(2026, 3, day, tzinfo=UTC) for day in (2, 1, 3))
-    with Record.open(path, clock=lambda: next(times)) as record:
+    with Record.open(place, clock=lambda: next(times)) as record:
         record.begin("later", data={})
         record.begin("earlier", data={})
         last = record.journal("later").append("rolled back", {})
@@ -190,9 +191,9 @@ def test_one_bad_write_in_a_group_harms_no_other(record: Record) -> None:
     assert record.verify() == []
 
 
-def test_closed_is_closed_and_the_thread_is_gone(path: Path) -> None:
+def test_closed_is_closed_and_the_thread_is_gone(place: str) -> None:
     before = threading.active_count()
-    record = Record.open(path)
+    record = Record.open(place)
     journal = record.begin("c-1", data={})
     record.close()
     record.close()
@@ -216,8 +217,8 @@ def test_only_the_owner_can_read_it(path: Path) -> None:
     assert modes == dict.fromkeys(("changes.db", "changes.db-wal", "changes.db-shm"), "0o600")
 
 
-def test_it_is_durable_at_commit(record: Record, path: Path) -> None:
-    with record._engine.connect() as connection:
+def test_it_is_durable_at_commit(file_record: Record, path: Path) -> None:
+    with file_record._engine.connect() as connection:
         assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
         assert connection.exec_driver_sql("pragma synchronous").scalar() == 2  # FULL
 
@@ -235,47 +236,6 @@ def test_no_record_elsewhere(url: str) -> None:
         Record.open(url)
     assert caught.value.next
     assert "word" not in str(caught.value)
-
-
-def test_a_newer_schema_is_refused_and_untouched(path: Path) -> None:
-    with Record.open(path) as record:
-        record.begin("c-1", data={})
-    raw = sqlite3.connect(path)
-    raw.execute("update remediate_schema set version = version + 1")
-    raw.commit()
-    raw.close()
-    before = path.read_bytes()
-    with pytest.raises(RecordError, match="newer version of remediate"):
-        Record.open(path)
-    assert path.read_bytes() == before
-
-
-def test_an_older_schema_is_migrated(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with Record.open(path) as record:
-        record.begin("c-1", data={})
-    monkeypatch.setattr(schema, "VERSION", 3)
-    steps: list[int] = []
-    monkeypatch.setitem(schema.MIGRATIONS, 1, lambda _: steps.append(1))
-    monkeypatch.setitem(schema.MIGRATIONS, 2, lambda _: steps.append(2))
-    for _ in range(2):
-        with Record.open(path) as record:
-            assert record.verify() == []
-    assert steps == [1, 2]
-
-
-def half(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("create table new (a)")
-    connection.exec_driver_sql("nonsense")
-
-
-def test_a_failed_migration_changes_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    Record.open(path).close()
-    before = path.read_bytes()
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setitem(schema.MIGRATIONS, 1, half)
-    with pytest.raises(RecordError):
-        Record.open(path)
-    assert path.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"", b"- hosts: pacs\n" * 100])
@@ -306,5 +266,5 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
             Record.open(place)
 
 
-def test_nothing_is_left_beside_it(record: Record, path: Path) -> None:
+def test_nothing_is_left_beside_it(file_record: Record, path: Path) -> None:
     assert not [file for file in path.parent.iterdir() if file.name.startswith(".")]

@@ -18,7 +18,7 @@ import pytest
 from pydantic import BaseModel
 
 import remediate
-from remediate.errors import RecordError, UsageError
+from remediate.errors import RecordError
 from remediate.model.change import Entry, State
 from remediate.model.observation import Rung
 from remediate.model.verdict import Outcome, Purpose, Verdict
@@ -227,11 +227,6 @@ def test_the_file_is_for_its_owner_alone(told: dict[str, Told], tmp_path: Path, 
     to_screen = at_prompt(one, "export", one.change, "--format", format).stdout
     assert one.document.chain.head in file.read_text()
     assert len(to_screen) == len(file.read_text())
-
-
-def test_where_it_cannot_be_written(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cannot be written"):
-        export.write_private(tmp_path / "no" / "such" / "folder", "text")
 
 
 @pytest.mark.parametrize("name", ["confirmed", "rolled back"])

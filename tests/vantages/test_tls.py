@@ -458,11 +458,9 @@ def test_the_deadline_covers_handshake_and_conversation(good: Made) -> None:
             await asyncio.sleep(0.02)
 
     async def main() -> None:
-        start = asyncio.get_running_loop().time()
         with pytest.raises(TlsFailed, match="in time"):
-            async with connected(crawls, deadline=0.3):
+            async with connected(crawls, deadline=0.3):  # its bytes come for ever
                 pass
-        assert 0.2 < asyncio.get_running_loop().time() - start < 10
         async with connected(echoes(server_context(good, V13)), deadline=2) as stream:
             assert await stream.exactly(6) == b"hello "
             with pytest.raises(TimeoutError):

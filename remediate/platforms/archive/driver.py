@@ -100,7 +100,7 @@ class ArchiveFile:
             return error.what
         return ""
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002
         old = self._read()
         try:
             now = self._product.parsed(old)
@@ -164,6 +164,9 @@ class ArchiveFile:
         """Raises CommandRejected where somebody has changed the file since it was read."""
         self._deadman.must(scripts.SAVE, "does not keep the new file", self._config.path)
         return self._config.path
+
+    def boot_config(self) -> str:
+        return self.running_config()
 
     def forget(self, token: Token) -> None:
         self._deadman.forget(token)

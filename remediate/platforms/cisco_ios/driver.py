@@ -114,7 +114,7 @@ class CiscoIos:
     def objections(self, text: str) -> str:  # noqa: ARG002 -- IOS has nothing that checks a text without loading it
         return ""
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002
         """IOS has no candidate configuration: it waits here, and is checked against what runs there now."""
         running = self.running_config()
         self._fits = running, self._check_fits(candidate, running)
@@ -232,6 +232,9 @@ class CiscoIos:
             raise CommandRejected("the configuration is not saved", words=said, where=self._device.name)
         self._saved = True
         return "startup-config"
+
+    def boot_config(self) -> str:
+        return self._at.in_full(self._at.ask("show startup-config", SHOWING))
 
     def forget(self, token: Token) -> None:
         """The remarks stay: to remove them would be a change of its own, and the next push replaces them.

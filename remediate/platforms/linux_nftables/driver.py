@@ -64,7 +64,7 @@ class LinuxNftables:
     def objections(self, text: str) -> str:
         return self._deadman.run(scripts.OBJECTIONS, stdin=text).err.strip()
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002
         self._deadman.stage(
             {
                 "new.nft": candidate.text,
@@ -102,12 +102,15 @@ class LinuxNftables:
     def save(self) -> str:
         how = self._deadman.must(scripts.SAVE, "does not persist the guard", self._device.name).out.strip()
         return {
-            "nothing": "nothing of ours is loaded at boot",
+            "nothing": "",
             "systemd": f"systemd unit remediate-guard-{self._device.name}.service",
             "ifupdown": f"/etc/network/if-pre-up.d/remediate-guard-{self._device.name}",
             "file": f"NOTHING loads it at boot: add `nft -f {scripts.PERSISTED}/guard-{self._device.name}.nft` to the "
             "device's start-up",
         }[how]
+
+    def boot_config(self) -> str:
+        return self.persisted()
 
     def persisted(self) -> str:
         """The guard as it will be loaded at boot; empty where none will be."""

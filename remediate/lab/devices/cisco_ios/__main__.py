@@ -56,6 +56,13 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "keeps-publishing: static NAT that is removed goes on translating; "
         "no-forced: a release that does not know `no ip nat ... forced`",
     )
+    parser.add_argument(
+        "--remarks",
+        choices=("next-entry", "end"),
+        default="next-entry",
+        help="where a remark goes that is typed into an access list: where the next entry goes, and it is part of that "
+        "entry; or to the end of the list",
+    )
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input is closed")
     return parser.parse_args(arguments)
 
@@ -121,6 +128,7 @@ async def _serve(options: argparse.Namespace) -> None:
             no_forced="no-forced" in how,
         ),
         serial=options.serial,
+        remarks_to_the_end=options.remarks == "end",
     )
     relays = _relays(router, options.relay, [how["drops-inside"]] if "drops-inside" in how else [])
     keys = {user: Path(path) for user, _, path in (text.partition("=") for text in options.authorized_keys)}

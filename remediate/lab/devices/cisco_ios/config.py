@@ -126,6 +126,8 @@ class Config:
     #: con, aux and vty lines, each with its settings by their first words
     lines: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
     other: list[Other] = field(default_factory=list)
+    #: Where a remark goes; see AccessList.
+    remarks_to_the_end: bool = False
 
     def text(self) -> str:
         """From ``version`` to ``end``."""

@@ -58,9 +58,11 @@ class Router:
         minute: float = 60.0,
         misbehaviour: Misbehaviour | None = None,
         serial: str = "FTX00000000",
+        remarks_to_the_end: bool = False,
     ) -> None:
         self.minute = minute
         self.serial = serial
+        self.remarks_to_the_end = remarks_to_the_end
         self.misbehaviour = misbehaviour or Misbehaviour()
         self.startup = startup
         self.files: dict[str, str] = {}  # flash, by whole name
@@ -80,7 +82,7 @@ class Router:
         if self.pending:
             self.pending.stop()
         self.pending = None
-        self.running: Config = load(self.startup)
+        self.running: Config = load(self.startup, remarks_to_the_end=self.remarks_to_the_end)
         self.translations = Translations(self.minute / 60)
         self._translating: list[Static] = []
         self._sync_translations()
@@ -174,7 +176,7 @@ class Router:
 
         A list that stays as it is keeps its numbers and counters; so do the entries of one that only loses some.
         """
-        new = load(text)
+        new = load(text, remarks_to_the_end=self.remarks_to_the_end)
         new.lists = {name: _kept(self.running.lists.get(name), acl) for name, acl in new.lists.items()}
         for name in set(self.running.interfaces) - set(new.interfaces):
             if not name.startswith(("Loopback", "Tunnel", "Vlan", "Port-channel")) and "." not in name:
@@ -270,4 +272,4 @@ def _kept(old: AccessList | None, new: AccessList) -> AccessList:
         return new
     for line, fresh in zip(stay, new.lines, strict=True):
         line.remarks = fresh.remarks
-    return AccessList(new.name, new.standard, stay, new.waiting)
+    return AccessList(new.name, new.standard, stay, new.waiting, new.to_the_end)
