@@ -7,13 +7,14 @@ import json
 import os
 import queue
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.histories import report
@@ -180,12 +181,13 @@ def carry_out(cases: list[dict[str, object]], tree: Path, folder: Path, workers:
     done: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
     ended = threading.Event()
     used = [p for p in PLATFORMS if not waiting[p].empty()]
-    processes = []
+    started = []
     for number in range(max(workers, len(used))):
         platform = used[number % len(used)]
         process = worker(platform, tree, _made(folder / f"{platform}-{number}"))
-        processes.append(process)
-        threading.Thread(target=_feed, args=(process, waiting[platform], done, ended, folder), daemon=True).start()
+        thread = threading.Thread(target=_feed, args=(process, waiting[platform], done, ended, folder), daemon=True)
+        thread.start()
+        started.append((process, thread))
     try:
         for _ in cases:
             outcome = done.get()
@@ -194,9 +196,15 @@ def carry_out(cases: list[dict[str, object]], tree: Path, folder: Path, workers:
             yield outcome
     finally:
         ended.set()
-        for process in processes:
+        for process, _ in started:
             process.kill()
+        for process, thread in started:
+            thread.join()
             process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                with suppress(BrokenPipeError):
+                    pipe.close()
 
 
 def _feed(
@@ -247,6 +255,7 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--tree-folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     if options.do == "work":
         work(options.platform, options.tree_folder, options.folder)
         return 0

@@ -222,6 +222,21 @@ table inet filter {{
     def resequence(self, device: str) -> None:
         raise NotImplementedError(device)
 
+    def plant(self, device: str, what: str) -> None:
+        last = [archive for archive in self.archives.values() if archive.device == device][-1]
+        chain, hook = "inet remediate stray", "{ type filter hook forward priority -400; }"
+        self._must(
+            device,
+            {
+                "guard": "nft delete table inet remediate",
+                "boot": "rm /etc/network/if-pre-up.d/*",
+                "foreign": "nft add rule inet filter forward ip saddr 192.0.2.99 accept",
+                "stray": f"nft add table inet remediate; nft 'add chain {chain} {hook}'; "
+                f"nft add rule {chain} iifname wan ip daddr {last.inside.address} drop",
+                "timer": "setsid -f sh -c 'sleep 120; : deadman' >/dev/null 2>&1 </dev/null",
+            }[what],
+        )
+
     def nibble(self, device: str) -> str:
         raise NotImplementedError(device)
 

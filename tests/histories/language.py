@@ -29,8 +29,13 @@ VERBS = {
     "restart": 1,  # device
     "edit": 2,  # device; saved, unsaved
     "resequence": 1,  # device: the numbers of its list anew
+    "plant": 2,  # device, and one of PLANTS: what the oracle must find
     "nibble": 1,  # device: the first of our permits there, by its number
 }
+#: What can be wrong on a device, for the oracle's own tests: a guard that is gone, or gone from what will be loaded at
+#: boot; somebody else's rule that is not what it was; a guard, or a revert timer, that is in no record.
+PLANTS = ("guard", "boot", "foreign", "stray", "timer")
+
 #: Event → how many words follow it.
 EVENTS = {
     "kill": 0,

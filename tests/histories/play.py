@@ -91,6 +91,8 @@ class Play:
                 self._site.edit(device, saved=saved == "saved")
             case "resequence", (device,):
                 self._site.resequence(device)
+            case "plant", (device, what):
+                self._site.plant(device, what)
             case "nibble", (device,):
                 return self._site.nibble(device), []
             case "go", (operator,):

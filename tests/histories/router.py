@@ -230,6 +230,20 @@ class Routers:
     def resequence(self, device: str) -> None:
         self._terminals[device].type("configure terminal", "ip access-list resequence OUTSIDE-IN 10 10", "end")
 
+    def plant(self, device: str, what: str) -> None:
+        first, *_, last = [archive.outside for archive in self.archives.values() if archive.device == device]
+        deny, stray = (f"deny tcp any host {way.address} eq {way.port}" for way in (first, last))
+        edit = ["configure terminal", "ip access-list extended OUTSIDE-IN"]
+        self._terminals[device].type(
+            *{
+                "guard": [*edit, f"no {deny}", "end", "write memory"],
+                "boot": [*edit, f"no {deny}", "end", "write memory", *edit, f"3 {deny}", "end"],
+                "foreign": [*edit, "no permit icmp any any", "end", "write memory"],
+                "stray": [*edit, f"5 {stray}", "end", "write memory"],
+                "timer": ["configure terminal revert timer 100", "end"],
+            }[what]
+        )
+
     def nibble(self, device: str) -> str:
         """By the number that is shown for it, and saved. Nothing of anybody else's has that form."""
         terminal = self._terminals[device]
