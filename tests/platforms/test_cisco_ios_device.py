@@ -10,12 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import paramiko
 import pytest
 from pydantic import SecretStr
 
 from remediate.change import guarding
 from remediate.errors import (
+    AuthenticationFailed,
     CommandRejected,
     DeviceError,
     DeviceUnreachable,
@@ -366,6 +368,57 @@ def test_who_may_not(start: Start) -> None:
     Path(router.user.known_hosts).write_text("")
     with pytest.raises(HostKeyError):
         router.connect()
+
+
+AAA = STARTUP.replace("enable secret 0 sesam", "enable secret 0 sesam\n!\naaa new-model")
+
+
+def with_key(folder: Path) -> dict[str, Any]:
+    """A login of guest's, who begins in user mode, without any password."""
+    return {"username": "guest", "password": None, "key": str(folder / "id")}
+
+
+@pytest.fixture
+def key_for_guest(tmp_path: Path) -> str:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(tmp_path / "id")
+    key.write_public_key(tmp_path / "id.pub")
+    return f"guest={tmp_path / 'id.pub'}"
+
+
+@pytest.mark.parametrize("startup", [STARTUP, AAA])
+def test_an_enable_secret_that_is_not_the_logins_password(
+    start: Start, tmp_path: Path, key_for_guest: str, startup: str
+) -> None:
+    router = start("--authorized-keys", key_for_guest, startup=startup)
+    assert router.connect(username="guest", enable=SecretStr("sesam")).preflight() == ()
+    assert router.connect(**with_key(tmp_path), enable=SecretStr("sesam")).preflight() == ()
+
+
+@pytest.mark.parametrize(
+    ("startup", "login", "what", "next_step"),
+    [
+        (STARTUP, {"password": None}, "asks for an enable secret, and the inventory has none", "enable: env:NAME"),
+        (STARTUP, {"enable": "wrong"}, "does not take the enable secret", "correct data.enable"),
+        (AAA, {"enable": "wrong"}, r"does not take the enable secret \(% Access denied\)", "correct data.enable"),
+        (STARTUP, {}, "does not take the login's own password as its enable secret", "enable: env:NAME"),
+        (STARTUP.replace("enable secret 0 sesam", "!"), {"enable": "sesam"}, "% No password set", "privilege 15"),
+        (AAA.replace("enable secret 0 sesam", "!"), {"enable": "sesam"}, "% Error in authentication", "privilege 15"),
+    ],
+)
+def test_why_privileged_mode_is_not_reached(
+    start: Start, tmp_path: Path, key_for_guest: str, startup: str, login: dict[str, Any], what: str, next_step: str
+) -> None:
+    router = start("--authorized-keys", key_for_guest, startup=startup)
+    given = {"username": "guest", **(with_key(tmp_path) if "password" in login else {})}
+    if "enable" in login:
+        given["enable"] = SecretStr(login["enable"])
+    with pytest.raises(AuthenticationFailed, match=what) as caught:
+        router.connect(**given)
+    assert caught.value.exit_status == 3
+    assert caught.value.where == EDGE.name
+    assert next_step in caught.value.next
+    assert not [secret for secret in ("sesam", "wrong", "open-door") if secret in str(caught.value)]
 
 
 def test_no_secret_is_shown(start: Start) -> None:
