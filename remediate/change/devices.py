@@ -15,6 +15,7 @@ from nornir.core.task import AggregatedResult, Task
 
 from remediate import platforms, runner, tasks
 from remediate.change import guarding
+from remediate.change.durations import TIMER_SLACK
 from remediate.change.looking import PATIENCE, Look, raise_first
 from remediate.change.watch import Stopwatch
 from remediate.errors import DeviceError, Inconclusive, PendingChange, RemediateError, VerificationFailed
@@ -22,11 +23,6 @@ from remediate.model.change import Journal, Plan, State, Token, Unit, Wave
 from remediate.model.site import Site
 from remediate.model.watch import Watch
 from remediate.runner import Cancellation, LoopRunner
-
-#: Seconds for any one step on one device, connecting included.
-DEVICE_DEADLINE = 120.0
-#: Seconds beyond the timer's end until a device must have taken a change back by itself.
-TIMER_SLACK = 15.0
 
 
 def utc_now() -> datetime:
@@ -128,6 +124,8 @@ class Devices:
         """The task on devices of this wave, all of them unless named; raises the first failure once all are done."""
         hosts: Sequence[str] = tuple(self.candidates if names is None else names)
         told = _told(task, len(hosts), self.means.watch)
+        if limits := [limit for host, limit in self._wave.step_limits.items() if host in hosts]:
+            told = runner.deadline(max(limits))(told)
         results = runner.run(nornir or self.means.nornir, told, hosts=hosts, **params)
         for result in results.values():
             raise_first(result.exception)

@@ -82,7 +82,8 @@ class Wave(Value):
     ``observes``: it closes nothing, and what the outside sees is recorded, not judged. ``before``, ``after``: people's
     own steps, before anything of it is armed and once it is confirmed; their time is part of ``takes_at_most``.
     ``simulated``: PACS → the peers in whose place no vantage stands: that they stay served is proved at plan time, and
-    never seen. ``accept_simulated``: those of which somebody has said that this is enough.
+    never seen. ``accept_simulated``: those of which somebody has said that this is enough. ``step_limits``: device →
+    seconds that one step may take there, where the plan has measured that it needs more than is usual.
     """
 
     number: int
@@ -108,6 +109,7 @@ class Wave(Value):
     soak: timedelta = timedelta(0)
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
+    step_limits: dict[Name, float] = {}
 
 
 class Plan(Value):
@@ -162,11 +164,15 @@ class Capabilities(Value):
 
 
 class Pending(Value):
-    """A provisional change on a device: whose it is, and how long until the device takes it back."""
+    """A provisional change on a device: whose it is, and how long until the device takes it back.
+
+    ``owner``: user and machine, where the device was told.
+    """
 
     token: str
     ours: bool
     seconds_left: float
+    owner: str = ""
 
 
 class Unit(Value):

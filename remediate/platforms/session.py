@@ -308,7 +308,7 @@ def _talk(
     What comes after the prompt was not asked for: a device writes its messages there, on the same line even, and may
     then show prompt and line once more.
     """
-    prompt = re.compile(rf"^{re.escape(hostname)}[\w.-]*(\([^)\n]*\))?[#>](?! ?{re.escape(line)})", re.MULTILINE)
+    prompt = re.compile(rf"^{re.escape(hostname)}[^\s#>()]*(\([^)\n]*\))?[#>](?! ?{re.escape(line)})", re.MULTILINE)
     until = time.monotonic() + timeout
     channel.sendall(line.encode() + b"\n")
     name = hostname.encode()

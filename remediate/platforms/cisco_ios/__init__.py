@@ -20,7 +20,7 @@ from remediate.model.device import Device, Login
 from remediate.model.rule import Intent, PortRange, Rule, Unpublished, UnpublishIntent
 from remediate.model.site import Addressing, IPAddress, IPNetwork
 from remediate.platforms import FilterState, unit
-from remediate.platforms.cisco_ios import published
+from remediate.platforms.cisco_ios import lacking, published
 from remediate.platforms.cisco_ios.acl import core
 from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.driver import DEVICE_TYPE, CiscoIos
@@ -90,9 +90,13 @@ class Spec:
         return tuple(wrong for intent in unpublishing for wrong in published.objections(_known(state), intent))
 
     def remarks(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
-        """Which lines are removed, and which stay. Of a filter, what the proof compares is all there is."""
+        """Which lines are removed, and which stay; which rights no look can find. Of a filter, what the proof compares
+        is all there is.
+        """
         unpublishing = [intent for intent in intents if isinstance(intent, UnpublishIntent)]
-        return tuple(said for intent in unpublishing for said in published.remarks(_known(state), intent))
+        asks = lacking.asks_a_server(_known(state).config)
+        said = [text for intent in unpublishing for text in published.remarks(_known(state), intent)]
+        return (*said, *([asks] if asks else []))
 
     def read(self, device: Device, running: str) -> State:
         return state_of_text(device, running)
