@@ -331,6 +331,7 @@ def login(host: Inherited, base: Path) -> Login | None:
         except (OSError, KeyError):
             host.own.node.problem("username is missing, and the current user has no name")
     key, known_hosts = fields.ssh_keys(host.data, base)
+    enable = fields.referred(host.data["enable"], base) if "enable" in host.data else None
     hostname, port = host.values.get("hostname"), host.values.get("port")
     if hostname is None or username is None:
         return None
@@ -341,6 +342,7 @@ def login(host: Inherited, base: Path) -> Login | None:
         password=host.values.get("password"),
         key=key,
         known_hosts=known_hosts,
+        enable=enable,
     )
 
 

@@ -72,6 +72,7 @@ class Device(Value):
 class Login(Value):
     """How to log in to a device over SSH. Paths are absolute; without ``key`` the agent and ~/.ssh are asked.
 
+    ``enable``: the secret for privileged mode, where a device asks for one; None: the login's own password is tried.
     Never part of a plan or a record.
     """
 
@@ -81,3 +82,4 @@ class Login(Value):
     password: SecretStr | None = None
     key: str | None = None
     known_hosts: str
+    enable: SecretStr | None = None

@@ -44,6 +44,10 @@ class Platform(Protocol):
 
     def running_config(self) -> str: ...
 
+    def pace(self) -> Pace:
+        """What this session has measured; best asked after ``preflight`` and ``running_config``."""
+        ...
+
     def objections(self, text: str) -> str:
         """What the device itself says against a text that is not to be loaded; "" where it has nothing to say."""
         ...
@@ -97,6 +101,15 @@ class Platform(Protocol):
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:
         """Who is connected to those services now; only looked at. ``ports``: the archive's own."""
         ...
+
+
+class Pace(NamedTuple):
+    """How fast a device answers, as its session went so far: seconds for one typed line, and for one reading of its
+    configuration. 0 where nothing is typed line by line.
+    """
+
+    line: float = 0.0
+    reading: float = 0.0
 
 
 class PushState(NamedTuple):

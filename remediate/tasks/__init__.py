@@ -112,19 +112,23 @@ def framework(
 
 
 class DeviceLook(Value):
-    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole; ``unit``: who answered."""
+    """``lacks``: why nothing may be pushed there, and then the device is asked no more; ``running``: the configuration,
+    whole; ``unit``: who answered; ``pace``: how fast.
+    """
 
     lacks: tuple[str, ...]
     running: str
     pending: Pending | None
     unit: Unit
+    pace: platforms.Pace = platforms.Pace()
 
 
 def check_nothing_pending(device: str, pending: Pending | None) -> None:
     """Raises PendingChange: what is provisional may be gone in a moment, and is not ours to confirm or undo."""
     if pending is not None:
         raise PendingChange(
-            f"a provisional change {pending.token} is on the device, {pending.seconds_left:.0f} s before it ends",
+            f"a provisional change {pending.token}{f' of {pending.owner}' if pending.owner else ''} is on the device, "
+            f"{pending.seconds_left:.0f} s before it ends",
             where=device,
             next="if it is this program's: remediate resume; otherwise wait for its owner",
         )
@@ -142,7 +146,8 @@ def look_at_device(
     device = _session(task)
     now = device.unit()
     lacks = (*device.preflight(controls.get(task.host.name, ())), *unit.stranger(_device(task), now))
-    look = DeviceLook(lacks=lacks, running=device.running_config(), pending=device.pending(), unit=now)
+    running, pending = ("", None) if lacks else (device.running_config(), device.pending())
+    look = DeviceLook(lacks=lacks, running=running, pending=pending, unit=now, pace=device.pace())
     check(task.host.name, look)
     return Result(host=task.host, result=look)
 

@@ -52,7 +52,12 @@ def test_what_fails_again_and_again_is_told_once(site: Site, monkeypatch: pytest
         over = Progress(tokens={ROUTER: Token("a-change.1.edge-router")})
         of_wave = Devices(wave.model_copy(update={"revert_in": wave.revert_in * 0}), means, over)
         undo_now = of_wave._undo_now
-        monkeypatch.setattr(of_wave, "_undo_now", lambda *args, **how: (tried.append(True), undo_now(*args, **how)))
+
+        def counted(name: str, *, told: bool = True) -> None:
+            tried.append(told)
+            undo_now(name, told=told)
+
+        monkeypatch.setattr(of_wave, "_undo_now", counted)
         with pytest.raises(DeviceUnreachable):
             of_wave.undo(ROUTER)
     assert len(tried) > 2

@@ -20,7 +20,7 @@ from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent
 from remediate.model.site import IPAddress
-from remediate.platforms import PushState, deadman, unit
+from remediate.platforms import Pace, PushState, deadman, unit
 from remediate.platforms.archive import certificates, connections, directory, scripts
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.scripts import InForce
@@ -82,6 +82,9 @@ class ArchiveFile:
 
     def unit(self) -> Unit:
         return unit.of_linux(self._session)
+
+    def pace(self) -> Pace:
+        return Pace()  # a candidate is loaded as one file
 
     def running_config(self) -> str:
         """What the archive was started with, the secrets in it masked."""

@@ -10,7 +10,7 @@ from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.device import Device
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.site import IPAddress
-from remediate.platforms import PushState, deadman, unit
+from remediate.platforms import Pace, PushState, deadman, unit
 from remediate.platforms.linux_nftables import conntrack, scripts
 from remediate.platforms.linux_nftables.noted import noted
 from remediate.platforms.session import Session
@@ -60,6 +60,9 @@ class LinuxNftables:
 
     def running_config(self) -> str:
         return self._deadman.must(scripts.RUNNING, "does not show its ruleset").out
+
+    def pace(self) -> Pace:
+        return Pace()  # a candidate is loaded as one file
 
     def objections(self, text: str) -> str:
         return self._deadman.run(scripts.OBJECTIONS, stdin=text).err.strip()

@@ -185,6 +185,10 @@ class Config:
         yield from ((rank("line"), block) for block in self._line_blocks())
         yield from ((one.rank, _block(one.line, one.body)) for one in self.other)
 
+    def keeps(self, line: str) -> bool:
+        """Whether a line that does nothing to packets stands there."""
+        return any(one.line == line for one in self.other)
+
     def sorted_lists(self) -> list[AccessList]:
         """Standard lists first, then extended ones, each by name; a numbered one without entries does not exist."""
         present = [acl for acl in self.lists.values() if acl.body() or not acl.numbered]

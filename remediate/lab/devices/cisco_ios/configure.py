@@ -93,6 +93,8 @@ VERBATIM = (
 )
 
 INTERFACE_KINDS = (
+    "BVI",
+    "Dialer",
     "Ethernet",
     "FastEthernet",
     "GigabitEthernet",
@@ -103,7 +105,7 @@ INTERFACE_KINDS = (
     "Tunnel",
     "Vlan",
 )
-VIRTUAL = ("Loopback", "Tunnel", "Vlan", "Port-channel")
+VIRTUAL = ("BVI", "Dialer", "Loopback", "Tunnel", "Vlan", "Port-channel")
 
 
 def interface_name(cursor: Cursor) -> str:
