@@ -115,6 +115,8 @@ class Devices:
         self.at = at
         self._wave = wave
         self.candidates = {c.device: c for c in wave.candidates}
+        #: Of the pushes: a candidate is staged under the token of the push that loads it.
+        self.tokens = {name: Token(f"{means.journal.change}.{wave.number}.{name}") for name in self.candidates}
         self._applied: dict[str, str] = {}
 
     def on(

@@ -69,7 +69,12 @@ class Preparation:
             gates.check_simulated(wave)
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self.staged = True
-            self._devices.on(tasks.load, candidates=self._devices.candidates, check=self._devices.check_unchanged)
+            self._devices.on(
+                tasks.load,
+                candidates=self._devices.candidates,
+                tokens=self._devices.tokens,
+                check=self._devices.check_unchanged,
+            )
 
     def check_window(self, done: timedelta = timedelta(0)) -> None:
         """Raises OutsideWindow where even the worst end of this wave would not be within the window. ``done``: of its

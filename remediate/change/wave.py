@@ -21,7 +21,7 @@ from remediate.errors import (
     RemediateError,
     VerificationFailed,
 )
-from remediate.model.change import OnUnknown, State, Token, Wave
+from remediate.model.change import OnUnknown, State, Wave
 from remediate.model.verdict import Judgement, Verdict
 
 #: The last part of the revert timer in which nothing is confirmed any more.
@@ -136,9 +136,7 @@ class WaveRun:
             self._devices.on(tasks.compare, check=self._devices.check_unchanged)
         self._ready.check_window(sum((hook.timeout for hook in self.wave.before), timedelta()))
         self._check_cancelled()
-        self.at.tokens = {
-            name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates
-        }
+        self.at.tokens = self._devices.tokens
         entry = self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
         self.at.armed_at = entry
         self.means.armed.update(dict.fromkeys(self._devices.candidates, entry + wave.revert_in))

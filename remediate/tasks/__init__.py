@@ -161,14 +161,21 @@ def objections(task: Task, text: str) -> Result:
     return Result(host=task.host, result=_session(task).objections(text))
 
 
-def load(task: Task, candidates: Mapping[str, Candidate], check: Callable[[str, str], object]) -> Result:
+def load(
+    task: Task,
+    candidates: Mapping[str, Candidate],
+    tokens: Mapping[str, Token],
+    check: Callable[[str, str], object],
+) -> Result:
     """Stage the candidate and have the device check it and its inverse; nothing is in force afterwards.
+
+    ``tokens``: of the pushes that will load them.
 
     ``check``: see ``compare``; after the staging, so that it is as late as may be.
     """
     device = _session(task)
     check_nothing_pending(task.host.name, device.pending())
-    device.load_merge_candidate(candidates[task.host.name])
+    device.load_merge_candidate(candidates[task.host.name], tokens[task.host.name])
     check(task.host.name, device.running_config())
     return Result(host=task.host, diff=device.compare_config().text)
 
@@ -195,7 +202,7 @@ def push(
     journal.pushing(name, token)
     try:
         device.commit_config(token=token, revert_in=revert_in, message=token)
-    except CommandRejected:
+    except (CommandRejected, PendingChange):
         journal.refused(name, token)
         raise
     state = device.state_of(token)
@@ -230,7 +237,7 @@ def confirm(task: Task, tokens: Mapping[str, Token], journal: DeviceJournal) -> 
 def save(task: Task, tokens: Mapping[str, Token]) -> Result:
     """Persist what was confirmed, then let the device forget the push."""
     device = _session(task)
-    how = device.save()
+    how = device.save(tokens[task.host.name])
     device.forget(tokens[task.host.name])
     return Result(host=task.host, result=how)
 

@@ -99,7 +99,7 @@ def taken_away(driver: CiscoIos, *intents: Intent) -> Candidate:
 
 
 def pushed(driver: CiscoIos, candidate: Candidate, token: Token = TOKEN) -> None:
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     driver.commit_config(token=token, revert_in=FIVE, message=token)
 
 
@@ -121,7 +121,7 @@ def test_a_push_is_armed_confirmed_and_saved(start: Start) -> None:
     driver.confirm_commit(TOKEN)
     assert driver.state_of(TOKEN).name == CONFIRMED
     assert driver.pending() is None
-    assert driver.save() == "startup-config"
+    assert driver.save(TOKEN) == "startup-config"
     assert driver.preflight() == ()
     startup = router.colleague().send_command("show startup-config")
     assert "deny   tcp any host 203.0.113.20 eq 11112" in startup
@@ -154,7 +154,7 @@ def test_what_a_preflight_has_read_counts_once_and_only_at_once(start: Start, mo
 
 def test_the_shortest_timer_warns_while_the_lines_are_typed(start: Start) -> None:
     driver = start().connect()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=1), message="")
     assert driver.state_of(TOKEN).name == ARMED
     driver.confirm_commit(TOKEN)
@@ -242,7 +242,7 @@ def test_a_session_that_is_lost_while_a_confirmed_change_is_taken_back(start: St
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
     candidate = made(driver, edge_intent())
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=7), message="")
     driver.confirm_commit(TOKEN)
     lose_after(driver, line)
@@ -266,7 +266,7 @@ def test_a_refused_line_leaves_nothing_behind(start: Start) -> None:
     router = start("--misbehave", "rejects-line=eq 8042")
     driver = router.connect()
     before = driver.running_config()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     with pytest.raises(CommandRejected, match="the device refuses the line") as caught:
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     assert "%" in caught.value.words
@@ -280,7 +280,7 @@ def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
     driver = start(startup=STARTUP.replace("archive\n path flash:archive\n", "")).connect()
     before = driver.running_config()
     assert [lack for lack in driver.preflight() if lack.startswith("no archive")]
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     with pytest.raises(CommandRejected, match="Turn config archive on"):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
@@ -289,14 +289,14 @@ def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
 def test_somebody_elses_timer_is_left_alone(start: Start) -> None:
     router = start()
     driver, colleague = router.connect(), router.colleague()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     configure(colleague, "interface GigabitEthernet0/1", "description theirs", revert=7)
     pending = driver.pending()
     assert pending is not None
     assert not pending.ours
     assert [lack for lack in driver.preflight() if "set by colleague" in lack]
     with pytest.raises(DriftError):
-        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}))
+        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}), TOKEN)
     with pytest.raises(PendingChange):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     with pytest.raises(DeviceError):
@@ -327,7 +327,7 @@ def test_a_colleagues_unsaved_change_is_not_saved(start: Start) -> None:
     driver.confirm_commit(TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs")
     with pytest.raises(DeviceError, match="description theirs"):
-        driver.save()
+        driver.save(TOKEN)
     assert "203.0.113.20" not in router.colleague().send_command("show startup-config")
     assert [lack for lack in driver.preflight() if "description theirs" in lack]
 
@@ -341,14 +341,14 @@ def test_what_was_planned_no_longer_fits(start: Start) -> None:
     assert " 14 deny" in candidate.text
     configure(colleague, "ip access-list resequence OUTSIDE-IN 10 10")
     with pytest.raises(DriftError, match="does not fit"):
-        driver.load_merge_candidate(candidate)
+        driver.load_merge_candidate(candidate, TOKEN)
 
 
 def test_an_edit_between_the_check_and_the_push_stops_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remediate.platforms.cisco_ios.driver._FRESH", 60.0)  # what the check has read is no excuse
     router = start()
     driver = router.connect()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
     with pytest.raises(DriftError, match="since it was checked"):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
@@ -442,7 +442,7 @@ def test_a_session_that_is_lost_while_the_timer_is_being_armed(start: Start, lin
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
     candidate = made(driver, edge_intent())
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     lose_after(driver, line)
     with pytest.raises(DeviceUnreachable):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
@@ -465,7 +465,7 @@ def test_a_session_that_is_lost_in_the_middle_of_a_push(start: Start) -> None:
     router = start("--minute", "1")
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     say = driver._session.say
 
     def lose(line: str, **options: Any) -> Reply:
