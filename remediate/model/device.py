@@ -8,10 +8,15 @@ from remediate.model.base import Name, Port, Value
 
 
 class Guard(Value):
-    """Where on a device the guard stands: the interfaces that face outside, and those by which a VPN comes in."""
+    """Where on a device the guard stands: the interfaces that face outside, and those by which a VPN comes in.
+
+    ``boot``: a start-up file of somebody's own there, an absolute path, that loads the guard; "" where the device has
+    a start-up that we know.
+    """
 
     interface: tuple[str, ...]
     vpn: tuple[str, ...] = ()
+    boot: str = ""
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:

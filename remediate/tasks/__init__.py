@@ -173,8 +173,8 @@ def load(
     tokens: Mapping[str, Token],
     check: Callable[[str, str], object],
 ) -> Result:
-    """Stage the candidate under its push's token, and have the device check it and its inverse; nothing is in force
-    afterwards.
+    """Stage the candidate under the token of the push that is to load it, and have the device check it and its inverse;
+    nothing is in force afterwards.
 
     ``check``: see ``compare``; after the staging, so that it is as late as may be.
     """
@@ -207,7 +207,7 @@ def push(
     journal.pushing(name, token)
     try:
         device.commit_config(token=token, revert_in=revert_in, message=token)
-    except CommandRejected:
+    except (CommandRejected, PendingChange):
         journal.refused(name, token)
         raise
     state = device.state_of(token)
@@ -246,7 +246,7 @@ def save(task: Task, tokens: Mapping[str, Token], check: Callable[[str, str, str
     not what it has to be. Both are read after the save: nothing that came before it counts.
     """
     device = _session(task)
-    how = device.save()
+    how = device.save(tokens[task.host.name])
     check(task.host.name, device.boot_config(), device.running_config())
     device.forget(tokens[task.host.name])
     return Result(host=task.host, result=how)

@@ -105,7 +105,7 @@ def taken_away(driver: CiscoIos, *intents: Intent) -> Candidate:
 
 
 def pushed(driver: CiscoIos, candidate: Candidate, token: Token = TOKEN) -> None:
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     driver.commit_config(token=token, revert_in=FIVE, message=token)
 
 
@@ -127,7 +127,7 @@ def test_a_push_is_armed_confirmed_and_saved(start: Start) -> None:
     driver.confirm_commit(TOKEN)
     assert driver.state_of(TOKEN).name == CONFIRMED
     assert driver.pending() is None
-    assert driver.save() == "startup-config"
+    assert driver.save(TOKEN) == "startup-config"
     assert driver.preflight() == ()
     startup = router.colleague().send_command("show startup-config")
     assert "deny   tcp any host 203.0.113.20 eq 11112" in startup
@@ -160,7 +160,7 @@ def test_what_a_preflight_has_read_counts_once_and_only_at_once(start: Start, mo
 
 def test_the_shortest_timer_warns_while_the_lines_are_typed(start: Start) -> None:
     driver = start().connect()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=1), message="")
     assert driver.state_of(TOKEN).name == ARMED
     driver.confirm_commit(TOKEN)
@@ -182,13 +182,13 @@ def test_another_archive_later_and_both_away_again(start: Start) -> None:
     for number, candidate_of in enumerate([one, two]):
         pushed(driver, made(driver, candidate_of), Token(f"push.{number}"))
         driver.confirm_commit(Token(f"push.{number}"))
-        driver.save()
+        driver.save(Token(f"push.{number}"))
     both = SPEC.read(EDGE, driver.running_config())
     assert set(both.sections) == {one.section, two.section}
     assert both.foreign == before.foreign
     pushed(driver, taken_away(driver, one), Token("push.3"))
     driver.confirm_commit(Token("push.3"))
-    driver.save()
+    driver.save(Token("push.3"))
     assert set(SPEC.read(EDGE, driver.running_config()).sections) == {two.section}
     pushed(driver, taken_away(driver, two), Token("push.4"))
     assert driver.state_of(Token("push.4")).name == ARMED
@@ -250,7 +250,7 @@ def test_a_session_that_is_lost_while_a_confirmed_change_is_taken_back(start: St
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
     candidate = made(driver, edge_intent())
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=7), message="")
     driver.confirm_commit(TOKEN)
     lose_after(driver, line)
@@ -274,7 +274,7 @@ def test_a_refused_line_leaves_nothing_behind(start: Start) -> None:
     router = start("--misbehave", "rejects-line=eq 8042")
     driver = router.connect()
     before = driver.running_config()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     with pytest.raises(CommandRejected, match="the device refuses the line") as caught:
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     assert "%" in caught.value.words
@@ -288,7 +288,7 @@ def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
     driver = start(startup=STARTUP.replace("archive\n path flash:archive\n", "")).connect()
     before = driver.running_config()
     assert [lack for lack in driver.preflight() if lack.startswith("no archive")]
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     with pytest.raises(CommandRejected, match="Turn config archive on"):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
@@ -297,14 +297,14 @@ def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
 def test_somebody_elses_timer_is_left_alone(start: Start) -> None:
     router = start()
     driver, colleague = router.connect(), router.colleague()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     configure(colleague, "interface GigabitEthernet0/1", "description theirs", revert=7)
     pending = driver.pending()
     assert pending is not None
     assert not pending.ours
     assert driver.preflight() == ()  # what is lacking may be the colleague's, and is said by whoever asks for `pending`
     with pytest.raises(DriftError):
-        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}))
+        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}), TOKEN)
     with pytest.raises(PendingChange):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     with pytest.raises(DeviceError):
@@ -335,7 +335,7 @@ def test_a_colleagues_unsaved_change_is_not_saved(start: Start) -> None:
     driver.confirm_commit(TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs")
     with pytest.raises(DeviceError, match="description theirs"):
-        driver.save()
+        driver.save(TOKEN)
     assert "203.0.113.20" not in router.colleague().send_command("show startup-config")
     assert [lack for lack in driver.preflight() if "description theirs" in lack]
 
@@ -349,14 +349,14 @@ def test_what_was_planned_no_longer_fits(start: Start) -> None:
     assert " 14 deny" in candidate.text
     configure(colleague, "ip access-list resequence OUTSIDE-IN 10 10")
     with pytest.raises(DriftError, match="does not fit"):
-        driver.load_merge_candidate(candidate)
+        driver.load_merge_candidate(candidate, TOKEN)
 
 
 def test_an_edit_between_the_check_and_the_push_stops_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remediate.platforms.cisco_ios.driver._FRESH", 60.0)  # what the check has read is no excuse
     router = start()
     driver = router.connect()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
     with pytest.raises(DriftError, match="since it was checked"):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
@@ -451,7 +451,7 @@ def test_shared_lists_and_equal_entries_get_a_list_of_their_own(start: Start) ->
     assert "ip access-group OUTSIDE-IN out" in shown
     driver.confirm_commit(TOKEN)
     assert made(driver, edge_intent()).text == ""
-    driver.save()
+    driver.save(TOKEN)
     pushed(driver, taken_away(driver, edge_intent()), Token("back"))
     driver.confirm_commit(Token("back"))
     after = driver.running_config()
@@ -499,11 +499,11 @@ def test_a_push_that_another_program_has_not_saved_yet_stops_ours(start: Start) 
     theirs.confirm_commit(Token("theirs.1.edge-1"))
     south = made(ours, edge_intent(pacs="pacs-south", door="203.0.113.21"))
     assert [lack for lack in ours.preflight() if "the push theirs.1.edge-1 of " in lack]
-    ours.load_merge_candidate(south)
+    ours.load_merge_candidate(south, Token("ours.1.edge-1"))
     with pytest.raises(PendingChange, match=r"the push theirs\.1\.edge-1 of .* is confirmed there and not saved"):
         ours.commit_config(token=Token("ours.1.edge-1"), revert_in=FIVE, message="")
     assert ours.pending() is None
-    theirs.save()
+    theirs.save(Token("theirs.1.edge-1"))
     pushed(ours, made(ours, edge_intent(pacs="pacs-south", door="203.0.113.21")), Token("ours.1.edge-1"))
     assert ours.state_of(Token("ours.1.edge-1")).name == ARMED
 
@@ -512,7 +512,7 @@ def test_what_another_program_has_armed_stops_ours_by_name(start: Start) -> None
     router = start()
     theirs, ours = router.connect(), router.connect()
     south = made(ours, edge_intent(pacs="pacs-south", door="203.0.113.21"))
-    ours.load_merge_candidate(south)
+    ours.load_merge_candidate(south, Token("ours.1.edge-1"))
     pushed(theirs, made(theirs, edge_intent()), Token("theirs.1.edge-1"))
     with pytest.raises(PendingChange, match=r"the push theirs\.1\.edge-1 of .* is provisional there"):
         ours.commit_config(token=Token("ours.1.edge-1"), revert_in=FIVE, message="")
@@ -527,10 +527,10 @@ def test_nothing_is_saved_while_a_timer_runs_that_is_not_this_pushs(start: Start
     other = router.process.login()  # under the same user name, and with nothing changed yet
     configure(other, "ip access-list extended REMEDIATE-PUSH", revert=7)
     with pytest.raises(PendingChange, match="revert timer"):
-        driver.save()
+        driver.save(TOKEN)
     assert "203.0.113.20" not in other.send_command("show startup-config")
     other.send_command("configure confirm")
-    assert driver.save() == "startup-config"
+    assert driver.save(TOKEN) == "startup-config"
 
 
 def test_what_the_next_start_loads_is_read_as_what_runs(start: Start) -> None:
@@ -541,7 +541,7 @@ def test_what_the_next_start_loads_is_read_as_what_runs(start: Start) -> None:
     pushed(driver, made(driver, edge_intent()))
     driver.confirm_commit(TOKEN)
     assert SPEC.read(EDGE, driver.boot_config()).sections == {}
-    driver.save()
+    driver.save(TOKEN)
     boot, running = SPEC.read(EDGE, driver.boot_config()), SPEC.read(EDGE, driver.running_config())
     assert boot.sections == running.sections != {}
     assert boot.foreign == running.foreign
@@ -597,7 +597,7 @@ def test_a_session_that_is_lost_while_the_timer_is_being_armed(start: Start, lin
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
     candidate = made(driver, edge_intent())
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     lose_after(driver, line)
     with pytest.raises(DeviceUnreachable):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
@@ -620,7 +620,7 @@ def test_a_session_that_is_lost_in_the_middle_of_a_push(start: Start) -> None:
     router = start("--minute", "1")
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     say = driver._session.say
 
     def lose(line: str, **options: Any) -> Reply:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from remediate.errors import CommandRejected, DeviceUnreachable
+from remediate.model.change import Token
 from remediate.model.device import Guard
 from remediate.platforms.cisco_ios import config, lacking, siblings
 from tests.lab_devices.conftest import STARTUP, configure
@@ -83,7 +84,7 @@ def test_what_a_server_of_authorizations_will_say_is_not_claimed_to_be_known(sta
     assert all(f"`{verb}`" in said for verb in WRITES)
     assert "known only once it is typed" in said
     with pytest.raises(CommandRejected, match="authorization failed"):
-        driver.save()
+        driver.save(Token("push.1"))
 
 
 def test_without_such_a_server_nothing_is_said(start: Start) -> None:

@@ -117,7 +117,7 @@ class CiscoIos:
     def objections(self, text: str) -> str:  # noqa: ARG002 -- IOS has nothing that checks a text without loading it
         return ""
 
-    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002 -- see _push
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002 -- nothing is staged there
         """IOS has no candidate configuration: it waits here, and is checked against what runs there now."""
         running = self.running_config()
         self._fits = running, check_fits(self._device, candidate, running)
@@ -221,7 +221,7 @@ class CiscoIos:
         self._pushed = token
         self._check_state(token, self.state_of(token), REVERTED)
 
-    def save(self) -> str:
+    def save(self, token: Token) -> str:  # noqa: ARG002 -- IOS saves all that runs
         """Raises DeviceError where that would also save what somebody else has changed meanwhile, PendingChange where
         that is provisional: after the confirm no timer is this push's.
         """
@@ -252,7 +252,7 @@ class CiscoIos:
             return
         if self._at.marker() == (saved := self._at.marker("startup-config")) or saved is None or saved.token != token:
             return
-        self.save()
+        self.save(token)
 
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002
         """An access list keeps no connections, and a translation that never changes is not taken away when they end."""
