@@ -90,10 +90,10 @@ class Outsider:
         echo = upper_layer.c_echo(16384)
         program = (
             "import socket, time\n"
-            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_dicom_port}), 5)\n"
-            "s.settimeout(1)\n"
+            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_dicom_port}), 60)\n"
             f"s.sendall({hello!r})\n"
             "assert s.recv(65536)[0] == 2\n"  # A-ASSOCIATE-AC
+            "s.settimeout(1)\n"
             "while True:\n"
             "    try:\n"
             f"        s.sendall({echo!r})\n"
