@@ -28,7 +28,7 @@ class Shell:
 
     async def until(self, ending: str) -> str:
         text = ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not text.endswith(ending):
                 text += await self.process.stdout.read(1)
         return text
