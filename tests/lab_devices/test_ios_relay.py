@@ -257,7 +257,7 @@ def test_an_open_connection_is_cut_and_let_on_again(start: Start, target: Echo) 
     router = start(*options(target))
     connection = router.login()
     with socket.create_connection(router.relay("outside"), source_address=(OUTSIDE, 0)) as client:
-        client.settimeout(5)
+        client.settimeout(60)
         client.sendall(b"one")
         assert client.recv(100) == f"{OUTSIDE} one".encode()
         configure(connection, "ip access-list extended OUTSIDE-IN", "5 deny tcp any host 10.10.0.5 eq 104")
@@ -269,7 +269,7 @@ def test_an_open_connection_is_cut_and_let_on_again(start: Start, target: Echo) 
             other.sendall(b"hello")
             assert other.recv(100) == f"{CLINIC} hello".encode()  # what is permitted goes on
         configure(connection, "ip access-list extended OUTSIDE-IN", "no 5")
-        client.settimeout(5)  # the kernel sends again what was dropped
+        client.settimeout(60)  # the kernel sends again what was dropped
         assert client.recv(100) == f"{OUTSIDE} two".encode()
 
 
@@ -282,7 +282,7 @@ def test_a_router_ends_with_connections_that_are_cut(start: Start, target: Echo)
         configure(connection, "ip access-list extended OUTSIDE-IN", "5 deny tcp any host 10.10.0.5 eq 104")
         client.sendall(b"two")
         assert router.stop() == 0
-        client.settimeout(5)
+        client.settimeout(60)
         with pytest.raises(ConnectionResetError):
             client.recv(100)
 
