@@ -25,7 +25,6 @@ REVERT_IN = "12s"
 _PORT, _CANARY = 11112, 8443
 _INTERNET, _CLINIC = "192.0.2.10", "10.20.0.10"
 _WAN = {"d1": "203.0.113", "d2": "198.51.100"}
-_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 #: What a start of the machine does, in a network of whoever runs it.
 _LOAD = 'nft -f /etc/nftables.conf && for hook in /etc/network/if-pre-up.d/*; do [ ! -x "$hook" ] || "$hook"; done'
 _SSHD = """\
@@ -152,6 +151,8 @@ class Firewalls:
         folder = self._folder / "hosts" / device
         etc = folder / "etc"
         (etc / "histories").mkdir(parents=True)
+        (folder / files.BOOT_ID.lstrip("/")).parent.mkdir()
+        (folder / files.BOOT_ID.lstrip("/")).touch()  # what the host takes for its boot id; a restart changes it
         (folder / "var" / "root").mkdir(parents=True, mode=0o700)
         (etc / "passwd").write_text(files.passwd(Path("/etc/passwd").read_text()))
         (etc / "shadow").write_text(files.shadow(Path("/etc/shadow").read_text()))
@@ -167,9 +168,7 @@ class Firewalls:
             os.close(lock)
         self._pids[device] = pid
         self._stack.callback(hosts.kill, pid, hosts.start_time(pid))
-        self._must(
-            device, f"echo > /run/boot_id && mount --bind /run/boot_id {_BOOT_ID} && rm -f /etc/network/if-pre-up.d/*"
-        )
+        self._must(device, "rm -f /etc/network/if-pre-up.d/*")
 
     def _conf(self, device: str) -> str:
         behind = [a for a in self.archives.values() if a.device == device]
@@ -254,7 +253,7 @@ table inet filter {{
 
     def _start(self, device: str) -> None:
         """As a machine starts: its own rules, then what hooks into its network, then sshd."""
-        fresh = "cat /proc/sys/kernel/random/uuid > /run/boot_id; conntrack -F 2>/dev/null"
+        fresh = f"cat /proc/sys/kernel/random/uuid > {files.BOOT_ID}; conntrack -F 2>/dev/null"
         self._must(device, f"{fresh}; {_LOAD}")
         hosts.daemon(
             self._pids[device], ["/usr/sbin/sshd", "-D", "-f", "/etc/histories/sshd_config"], log="/var/log/sshd.log"

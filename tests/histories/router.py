@@ -23,6 +23,9 @@ from tests.histories.wire import Way
 
 #: Seconds that a minute of the routers' revert timers takes.
 MINUTE = 12.0
+#: Where a remark without a number goes, on releases that give it none: nobody's documents say, so each router has one
+#: of the two readings.
+_REMARKS = {"d1": "next-entry", "d2": "end"}
 _OUTSIDE = "GigabitEthernet0/0"
 
 
@@ -175,6 +178,7 @@ class Routers:
                     relays += ["--relay", f"{name}-{archive.name}:{interface}:{way.address}:{port}->{target}"]
             argv = [sys.executable, "-m", "remediate.lab.devices.cisco_ios"]
             argv += ["--config", str(self._folder / f"startup-{device}"), "--minute", str(MINUTE)]
+            argv += ["--remarks", _REMARKS[device]]
             argv += ["--ssh", f"{self._management(device)}:{self._ports + 2}", "--serial", f"FTX0000000{device[1]}"]
             argv += ["--host-key", str(keys / f"host-{device}"), "--until-stdin-closes"]
             argv += [
