@@ -28,6 +28,7 @@ REMEDIATE = Path(sys.executable).with_name("remediate")
 ENTRIES = (
     "planned",
     "preflight",
+    "evidence",
     "live peers",
     "baseline",
     "arming",
