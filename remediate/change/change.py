@@ -16,7 +16,7 @@ from nornir.core import Nornir
 
 from remediate import errors, platforms, runner, tasks
 from remediate.change import approval as approvals
-from remediate.change import between, guarding, hooks, own_code, replaying, sources, statuses
+from remediate.change import between, guarding, hooks, lacking, own_code, replaying, sources, statuses
 from remediate.change.approval import Approval, Hand
 from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
 from remediate.change.looking import PATIENCE, raise_first
@@ -202,13 +202,11 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
             device = site.devices[done.device]
             now = platforms.platform(done.platform).read(device, running[done.device]).sections
             for section in done.sections:
-                if now.get(section.name) != section.rules:
-                    raise errors.DriftError(
-                        f"section {section.name} of the guard is not what change {change} left",
-                        where=done.device,
-                        next="see what changed it since (remediate record list), and take that back first",
-                    )
-            back = [Section(name=s.name, intent=s.intent, rules=s.previous, previous=s.rules) for s in done.sections]
+                lacking.check_left(change, done.device, section, now.get(section.name))
+            # Something of it may have been taken out since: the rest goes, or becomes what was before.
+            back = [
+                Section(name=s.name, intent=s.intent, rules=s.previous, previous=now.get(s.name)) for s in done.sections
+            ]
             candidates.append(guarding.candidate(device, back, running[done.device], renderer))
         waves.append(
             wave.model_copy(

@@ -15,6 +15,7 @@ from remediate.change.looking import Eyes, Look, restored
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.preparing import Preparation
 from remediate.errors import (
+    DriftError,
     Interrupted,
     NeedsHands,
     NotKnown,
@@ -80,6 +81,8 @@ class WaveRun:
                     return self._saved()
                 undecided = self.state in (State.ARMED, State.PUSHED, State.VERIFIED)
                 if undecided and found <= {platforms.ARMED, platforms.CONFIRMED}:
+                    if self.state is State.ARMED and (error := self._cut_short()):
+                        return self._take_back(error)
                     try:
                         self._eyes.open(all_needed=self.wave.on_unknown is not OnUnknown.HOLD)
                     except RemediateError as error:
@@ -99,6 +102,19 @@ class WaveRun:
                 return self._take_back(VerificationFailed("; ".join(texts) or "nothing was pushed"))
         finally:
             self._devices.close_sessions()
+
+    def _cut_short(self) -> RemediateError | None:
+        """Of a push whose end nobody has seen: that not all of it is there, which was nobody else's doing."""
+        try:
+            self._devices.check_armed()
+        except DriftError as error:
+            return VerificationFailed(
+                f"the program ended in the middle of the push, and not all of it has reached {error.where}",
+                next="run again",
+            )
+        except RemediateError as error:
+            return error  # what cannot be asked cannot be confirmed
+        return None
 
     # -- nothing pushed -------------------------------------------------------------------------------
 
