@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from remediate import tasks
-from remediate.change import evidence, gates, live, windows
+from remediate.change import evidence, gates, lacking, live, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes
 from remediate.change.machine import Step
@@ -63,7 +63,12 @@ class Preparation:
         self._step(Step.BASELINE, **before.record(), running=self.at.running, units=units)
         watch.looked(wave.number, "before", before.judgements)
         if not wave.reopens:
-            gates.check_baseline(before, wave.bystanders)
+            own = lacking.shut_out(wave)
+            for pacs, peer in gates.check_baseline(before, wave.bystanders, own):
+                watch.alarm(
+                    f"{peer} does not reach {pacs}, and the guard's own denials on {', '.join(own[pacs][peer])} "
+                    "are the cause: what let it pass there is gone; this change puts that back"
+                )
         if self._devices.candidates and self.needed():
             if paths is not None:
                 paths.check()
