@@ -7,7 +7,7 @@ from datetime import datetime
 
 from remediate.model.observation import UNREACHED, CanaryReport, Observation, Question, Rung
 from remediate.model.site import IPAddress, Role
-from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Verdict
+from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Unasked, Verdict
 
 #: From which vantage to which address.
 Way = tuple[str, IPAddress]
@@ -23,6 +23,7 @@ def judge(
     not_asked: tuple[str, ...] = (),
     asked_after: datetime | None = None,
     reached_before: Collection[Question] = (),
+    unasked: tuple[Unasked, ...] = (),
 ) -> Judgement:
     """The verdict on one PACS.
 
@@ -30,17 +31,20 @@ def judge(
     ``asked_after``: evidence from before that moment is none.
     ``reached_before``: questions that got through at the baseline; *filtered* now is then credited to the guard, and
     *unreachable* counts as closed, see ``finding``.
+    ``unasked``: the sides that its verdict may do without. Where something is asked of such a side, the answer counts.
     """
     expected = tuple(e for e in expectations if e.question.pacs == pacs)
     answers = {o.question: o for o in observations if o.question.pacs == pacs}
     alive = seeing(canaries)
     got_through = (*reached_before, *(o.question for o in answers.values() if o.rung.reachable))
     ways = {way(question) for question in got_through if question.pacs == pacs}
-    care_is_served = all(
+    care = [
         finding(e, answers.get(e.question), alive, asked_after).outcome is Outcome.MET
         for e in expected
         if e.purpose is Purpose.CARE_PATH
-    )
+    ]
+    # Where nobody inside looks, that is known of nobody, unless somebody has accepted just that.
+    care_is_served = all(care) and (bool(care) or any(side.purpose is Purpose.CARE_PATH for side in unasked))
     findings = tuple(
         finding(
             e, answers.get(e.question), alive, asked_after, reached_before, ways=ways, care_is_served=care_is_served
@@ -49,10 +53,11 @@ def judge(
     )
     return Judgement(
         pacs=pacs,
-        verdict=_verdict(findings),
+        verdict=_verdict(findings, unasked),
         findings=findings,
         vantages=tuple(dict.fromkeys(f.expectation.question.vantage for f in findings)),
         not_asked=not_asked,
+        unasked=unasked,
     )
 
 
@@ -153,7 +158,7 @@ def weigh(
     return Outcome.MET, ""
 
 
-def _verdict(findings: tuple[Finding, ...]) -> Verdict:
+def _verdict(findings: tuple[Finding, ...], unasked: tuple[Unasked, ...]) -> Verdict:
     def some(outcome: Outcome, purpose: Purpose) -> bool:
         return any(f.outcome is outcome and f.expectation.purpose is purpose for f in findings)
 
@@ -162,7 +167,9 @@ def _verdict(findings: tuple[Finding, ...]) -> Verdict:
     if some(Outcome.UNMET, Purpose.CARE_PATH):
         return Verdict.CARE_PATH_BROKEN
     # Both sides must have been asked: a closed port beside a dead archive is no protection.
-    met = all(some(Outcome.MET, purpose) for purpose in (Purpose.OUTSIDE_CLOSED, Purpose.CARE_PATH))
+    sides = {Purpose.OUTSIDE_CLOSED, Purpose.CARE_PATH}
+    without = {side.purpose for side in unasked} - {f.expectation.purpose for f in findings}
+    met = any(some(Outcome.MET, side) for side in sides) and all(some(Outcome.MET, side) for side in sides - without)
     if met and not any(some(Outcome.UNKNOWN, purpose) for purpose in Purpose):
         return Verdict.PROTECTED
     return Verdict.INCONCLUSIVE

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from remediate.judge import judge
 from remediate.model.observation import UNREACHED, Icmp, Observation, Rung
 from remediate.model.site import Canary, Role
-from remediate.model.verdict import Expectation, Judgement, Outcome, Purpose, Verdict
+from remediate.model.verdict import Expectation, Judgement, Outcome, Purpose, Unasked, Verdict
 from remediate.policy import expectations
 from tests.factories import CLINIC, INTERNET, NOON, canary, pacs, seen
 
@@ -190,6 +190,16 @@ def test_unreachable_says_nothing_while_a_peer_is_not_served(rung: Rung) -> None
     assert judged.verdict is (Verdict.INCONCLUSIVE if rung is Rung.INCONCLUSIVE else Verdict.CARE_PATH_BROKEN)
     whys = {f.why for f in judged.findings if f.expectation in OUTSIDE}
     assert whys == {"unreachable (no route to host): not every care path is served, so the archive itself may be gone"}
+
+
+def test_unreachable_says_nothing_where_nobody_inside_looks_unless_that_is_accepted() -> None:
+    alone = [e for e in EXPECTED if e.purpose is not Purpose.CARE_PATH]
+    before = {e.question for e in OUTSIDE}
+    judged = judge("pacs-north", alone, unreachable(), ALIVE, reached_before=before)
+    assert {f.outcome for f in judged.findings if f.expectation in OUTSIDE} == {Outcome.UNKNOWN}
+    accepted = (Unasked(purpose=Purpose.CARE_PATH, why="accepted by name"),)
+    judged = judge("pacs-north", alone, unreachable(), ALIVE, reached_before=before, unasked=accepted)
+    assert outside(judged) == [(Outcome.MET, True)] * 2
 
 
 @pytest.mark.parametrize("icmp", FORBIDDEN)

@@ -158,6 +158,7 @@ def _look_again(wave: Wave, at: Progress, means: Means, nornir: Nornir, kind: st
         look = eyes.look(
             wave.expectations,
             wave.not_asked,
+            unasked=wave.unasked,
             reached_before=at.before.reached if at.before else (),
             patience=means.patience,
         )
@@ -166,7 +167,7 @@ def _look_again(wave: Wave, at: Progress, means: Means, nornir: Nornir, kind: st
     if wave.reopens:
         return
     try:
-        gates.check_after(look, observes=wave.observes)
+        gates.check_after(look, observes=wave.observes, bystanders=wave.bystanders, before=at.before)
     except VerificationFailed as error:
         raise (Inconclusive if isinstance(error, NotKnown) else NotAsConfirmed)(
             f"wave {wave.number} is no longer as it was confirmed: {error.what}", next=_STAYS

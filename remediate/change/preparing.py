@@ -55,14 +55,14 @@ class Preparation:
         self._look_at_devices()
         paths = self._live_paths()
         watch.stage(wave.number, "baseline", "what every vantage can do now")
-        before = self._eyes.look(wave.expectations, wave.not_asked)
+        before = self._eyes.look(wave.expectations, wave.not_asked, unasked=wave.unasked)
         self.at.before = before
         self.judgements = before.judgements
         units = {name: unit.model_dump() for name, unit in self.at.units.items()}
         self._step(Step.BASELINE, **before.record(), running=self.at.running, units=units)
         watch.looked(wave.number, "before", before.judgements)
         if not wave.reopens:
-            gates.check_baseline(before)
+            gates.check_baseline(before, wave.bystanders)
         if self._devices.candidates and self.needed():
             if paths is not None:
                 paths.check()
@@ -89,6 +89,7 @@ class Preparation:
         def check(name: str, look: tasks.DeviceLook) -> None:
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
+            tasks.check_nothing_pending(name, look.pending)
             self._devices.fit(name, look.running)
 
         for name in self._devices.candidates:
@@ -125,4 +126,5 @@ class Preparation:
             for c in self._devices.candidates.values()
             for s in c.sections
         )
-        return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements)
+        bystanders = self.wave.bystanders
+        return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements if j.pacs not in bystanders)

@@ -57,7 +57,7 @@ class Undoing:
             try:
                 eyes.open()
                 patience = self._means.patience if gates.served(before) else 0.0
-                after = eyes.look(wave.expectations, wave.not_asked, patience=patience)
+                after = eyes.look(wave.expectations, wave.not_asked, unasked=wave.unasked, patience=patience)
                 self.judgements = after.judgements
                 watch.looked(wave.number, "taken back" if self._at.begun else "nothing was pushed", after.judgements)
                 evidence = after.record()

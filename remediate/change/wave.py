@@ -11,11 +11,13 @@ from typing import Any
 from remediate import platforms, tasks
 from remediate.change import gates, hooks
 from remediate.change.devices import Devices, Means, Progress
+from remediate.change.durations import KEPT_FREE
 from remediate.change.looking import Eyes, Look
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.preparing import Preparation
 from remediate.change.undoing import Undoing
 from remediate.errors import (
+    Inconclusive,
     Interrupted,
     NeedsHands,
     NotAsConfirmed,
@@ -27,8 +29,6 @@ from remediate.errors import (
 from remediate.model.change import OnUnknown, State, Wave
 from remediate.model.verdict import Judgement
 
-#: The last part of the revert timer in which nothing is confirmed any more.
-KEPT_FREE = 0.2
 #: Seconds between two looks at a change that is held open.
 HOLD_PAUSE = 10.0
 
@@ -60,7 +60,10 @@ class WaveRun:
                     self.judgements = self._ready.judgements
                 if not self._devices.candidates or not self._ready.needed():
                     self._discard()
-                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements})
+                    why = "; ".join(gates.reasons(j for j in self.judgements if j.pacs not in self.wave.bystanders))
+                    self.reason = Inconclusive(why, next="see what is open, or asked of nobody") if why else None
+                    said = {"why": why} if why else {}
+                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements}, **said)
                     return self.state
                 return self._transaction()
         finally:
@@ -112,6 +115,7 @@ class WaveRun:
             look = self._eyes.look(
                 self.wave.expectations,
                 self.wave.not_asked,
+                unasked=self.wave.unasked,
                 reached_before=self.at.before.reached if self.at.before else (),
                 patience=0.0 if self.wave.reopens else self.means.patience,
             )
@@ -119,7 +123,9 @@ class WaveRun:
             self.means.journal.append("looked", {"wave": self.wave.number, **look.record()})
             self.means.watch.looked(self.wave.number, "now", look.judgements)
             if not self.wave.reopens:
-                gates.check_after(look, observes=self.wave.observes)
+                gates.check_after(
+                    look, observes=self.wave.observes, bystanders=self.wave.bystanders, before=self.at.before
+                )
         except RemediateError as error:
             self.reason = NotAsConfirmed(
                 f"confirmed, in force and saved, but not seen to be closed and served now: {error.what}",
@@ -233,6 +239,7 @@ class WaveRun:
         after = self._eyes.look(
             wave.expectations,
             wave.not_asked,
+            unasked=wave.unasked,
             asked_after=self.at.pushed_at,
             reached_before=before.reached if before else (),
             patience=0.0
@@ -247,7 +254,7 @@ class WaveRun:
         self._check_cancelled()
         self._devices.check_armed()  # first: that it is gone is why it is open again
         if not wave.reopens:
-            gates.check_after(after, observes=wave.observes)
+            gates.check_after(after, observes=wave.observes, bystanders=wave.bystanders, before=before)
         if self._devices.time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
             raise VerificationFailed(
                 "the last fifth of the revert timer has begun", next="set a longer revert_in and run again"

@@ -11,7 +11,7 @@ from remediate.model.base import Name, Value, canonical, sha256
 from remediate.model.hook import Hook
 from remediate.model.rule import AnyIntent, Rule, Setting, Unpublished
 from remediate.model.site import Addressing, IPAddress
-from remediate.model.verdict import Expectation
+from remediate.model.verdict import Expectation, Unasked
 from remediate.model.window import Window
 
 #: Names one push of one change on one device; it is on the device while the change is provisional.
@@ -86,6 +86,10 @@ class Wave(Value):
     own steps, before anything of it is armed and once it is confirmed; their time is part of ``takes_at_most``.
     ``simulated``: PACS → the peers in whose place no vantage stands: that they stay served is proved at plan time, and
     never seen. ``accept_simulated``: those of which somebody has said that this is enough.
+    ``accept_unseen``: the PACS that nobody inside looks at, and of which somebody has said that what the outside sees,
+    and the simulation, is enough. ``unasked``: PACS → the sides that its verdict does without. ``nothing_to_close``:
+    PACS → the controls that have nothing to close there. ``step_limits``: device → seconds that one step may take
+    there, where the plan has measured that it needs more than is usual.
     """
 
     number: int
@@ -104,6 +108,9 @@ class Wave(Value):
     accept: tuple[IPAddress, ...] = ()
     simulated: dict[str, tuple[Name, ...]] = {}
     accept_simulated: tuple[Name, ...] = ()
+    accept_unseen: tuple[Name, ...] = ()
+    unasked: dict[str, tuple[Unasked, ...]] = {}
+    nothing_to_close: dict[str, tuple[Name, ...]] = {}
     observes: bool = False
     reopens: bool = False
     window: Window | None = None
@@ -111,6 +118,12 @@ class Wave(Value):
     soak: timedelta = timedelta(0)
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
+    step_limits: dict[Name, float] = {}
+
+    @property
+    def bystanders(self) -> frozenset[str]:
+        """The PACS for which nothing is to be configured: they are looked at, and hold nothing up."""
+        return frozenset(pacs for pacs, names in self.nothing_to_close.items() if set(names) >= set(self.leaves_open))
 
 
 class Plan(Value):
@@ -167,11 +180,15 @@ class Capabilities(Value):
 
 
 class Pending(Value):
-    """A provisional change on a device: whose it is, and how long until the device takes it back."""
+    """A provisional change on a device: whose it is, and how long until the device takes it back.
+
+    ``owner``: user and machine, where the device was told.
+    """
 
     token: str
     ours: bool
     seconds_left: float
+    owner: str = ""
 
 
 class Unit(Value):

@@ -43,6 +43,8 @@ def wave_story(wave: Wave, entries: Sequence[Entry]) -> WaveStory:
         at_boot=last.get("at_boot", {}),
         connected=_connected(entries),
         hooks=tuple(_hooks(entries)),
+        unasked=wave.unasked,
+        nothing_to_close=wave.nothing_to_close,
     )
 
 
@@ -109,6 +111,7 @@ def _rounds(wave: Wave, entries: Sequence[Entry]) -> Iterator[Round]:
                 canaries,
                 asked_after=pushing if title == "after" else None,
                 reached_before=reached,
+                unasked=wave.unasked.get(pacs, ()),
             )
             for pacs in entry.data["verdicts"]
         ]

@@ -12,7 +12,7 @@ from remediate.model.base import Value
 from remediate.model.change import Plan, State
 from remediate.model.observation import CanaryReport, Rung
 from remediate.model.site import IPAddress, Role, ServiceKind
-from remediate.model.verdict import Grade, Outcome, Purpose, Verdict
+from remediate.model.verdict import Grade, Outcome, Purpose, Unasked, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -150,6 +150,10 @@ class Connected(Value):
 
 
 class WaveStory(Value):
+    """``unasked``: PACS → the sides that its verdict does without. ``nothing_to_close``: PACS → the controls that have
+    nothing to close there.
+    """
+
     number: int
     play: str
     pacs: tuple[str, ...]
@@ -167,6 +171,8 @@ class WaveStory(Value):
     at_boot: dict[str, str]
     connected: Connected | None
     hooks: tuple[HookStory, ...]
+    unasked: dict[str, tuple[Unasked, ...]] = {}
+    nothing_to_close: dict[str, tuple[str, ...]] = {}
 
 
 class DeviceStory(Value):

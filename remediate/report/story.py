@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from remediate import errors
-from remediate.model.change import State
-from remediate.model.verdict import Outcome, Purpose
+from remediate.model.change import State, Wave
+from remediate.model.verdict import Outcome, Purpose, Unasked
 from remediate.report.schema import Connected, DeviceStory, Document, HookStory, Interval, Round, Seen, WaveStory
 
 _EXIT = {
@@ -60,7 +60,8 @@ def headline(made: Document) -> str:
             return f"{of} on {pacs} stopped before anything was pushed: {reason}"
         case _:
             verdicts = {v for wave in made.waves for look in wave.rounds for v in look.verdicts.values()}
-            return f"{of} changed nothing on {pacs}: {_and(sorted(verdicts)) or 'nothing was looked at'} already"
+            said = f"{of} changed nothing on {pacs}: {_and(sorted(verdicts)) or 'nothing was looked at'} already"
+            return f"{said}: {reason}" if reason else said
 
 
 def facts(made: Document) -> list[str]:
@@ -83,6 +84,7 @@ def facts(made: Document) -> list[str]:
     ]
     if kept:
         lines.append(f"confirmed before that, and not taken back by this change: {_and(dict.fromkeys(kept))}")
+    lines += [text for wave in made.waves for text in nothing_to_close(wave)]
     not_begun = [str(wave.number) for wave in made.waves if not wave.passages]
     if not_begun:
         lines.append(f"not begun: wave {', '.join(not_begun)} of {len(made.waves)}")
@@ -158,8 +160,18 @@ def _look(look: Round, one: WaveStory) -> Line:
     return Line(
         look.at,
         f"Looked from {_and(one.vantages)} {_LOOKED[look.title]}. {verdicts}.",
-        tuple(sights(look)),
+        (*sights(look), *(text for pacs in look.verdicts for text in scope(pacs, one.unasked.get(pacs, ())))),
     )
+
+
+def scope(pacs: str, unasked: Iterable[Unasked]) -> Iterator[str]:
+    """On what a verdict rests beside what was seen."""
+    return (f"{pacs}: {side.purpose} was not looked at: {side.why}" for side in unasked)
+
+
+def nothing_to_close(wave: Wave | WaveStory) -> Iterator[str]:
+    for pacs, controls in wave.nothing_to_close.items():
+        yield f"{pacs}: nothing to close by {_and(controls)}: it has no outside address"
 
 
 def sights(look: Round) -> Iterator[str]:

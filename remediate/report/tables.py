@@ -17,7 +17,7 @@ from remediate.model.observation import Rung
 from remediate.model.outcome import Outcome, WaveOutcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
-from remediate.report import meaning
+from remediate.report import meaning, story
 from remediate.report.formats import document
 from remediate.report.formats.document import Document
 
@@ -67,6 +67,7 @@ def judgements(found: Iterable[Judgement], title: str = "") -> RenderableType:
         if len(parts) > bool(title):
             parts.append(Text())
         parts += [_verdict(judgement), table, *_besides(judgement)]
+        parts += [_under(line) for line in story.scope(judgement.pacs, judgement.unasked)]
         parts += [_under(f"not asked: {line}") for line in judgement.not_asked]
     return Group(*parts)
 
@@ -227,6 +228,12 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         parts += [Text(f"  not given by {name}: {text}", style="dim") for name, text in wave.leaves_open.items()]
         for pacs, lines in wave.not_asked.items():
             parts += [Text(f"  {pacs}: not asked: {line}", style="dim") for line in lines]
+        parts += [Text(f"  {line}", style="green") for line in story.nothing_to_close(wave)]
+        parts += [
+            Text(f"  {line}", style="yellow" if pacs in wave.accept_unseen else "dim")
+            for pacs, sides in wave.unasked.items()
+            for line in story.scope(pacs, sides)
+        ]
         parts += _simulated(wave)
     parts += [Text(f"warning: {warning}", style="bold yellow") for warning in made.warnings]
     if made.emergency:
@@ -242,9 +249,10 @@ def _simulated(wave: Wave) -> Iterator[Text]:
     if not wave.candidates or wave.observes or wave.reopens:
         return
     for pacs, names in wave.simulated.items():
-        if accepted := [name for name in names if name in wave.accept_simulated]:
+        known = names if pacs in wave.accept_unseen else wave.accept_simulated
+        if accepted := [name for name in names if name in known]:
             yield Text(f"  {pacs}: simulated only, accepted by name: {', '.join(accepted)}")
-        if others := [name for name in names if name not in wave.accept_simulated]:
+        if others := [name for name in names if name not in known]:
             how = " ".join(f"--accept {name}" for name in others)
             text = f"  {pacs}: SIMULATED ONLY, not accepted: {', '.join(others)}; it is not pushed without {how}"
             yield Text(text, style="bold red")
@@ -284,6 +292,12 @@ def outcome(done: Outcome) -> RenderableType:
     open_still = {name: text for wave in done.waves for name, text in wave.leaves_open.items()}
     return Group(
         table,
+        *(
+            Text(line, style="yellow")
+            for wave in done.waves
+            for judgement in wave.judgements
+            for line in story.scope(judgement.pacs, judgement.unasked)
+        ),
         *(
             Text(f"{device}: its services did not answer for {seconds:.1f} s")
             for wave in done.waves
@@ -339,7 +353,8 @@ def _ended(done: Outcome) -> str:
         said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
         return f"{said}\nbut {done.reason}" if done.reason else said
     if exposed:
-        return f"nothing was changed, and not protected: {', '.join(exposed)}"
+        said = f"nothing was changed, and not protected: {', '.join(exposed)}"
+        return f"{said}. {done.reason}" if done.reason else said
     return "nothing to change: protected already"
 
 

@@ -131,7 +131,7 @@ def test_without_hold_it_is_taken_back_at_once(site: Fleet, canary: Canary, tmp_
 def test_what_is_not_brought_back_is_taken_back(
     site: Fleet, canary: Canary, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wave, "KEPT_FREE", 0.85)
+    monkeypatch.setattr(wave, "KEPT_FREE", 0.6)
     told = Told(canary)
     done = run(site, tmp_path / "r.db", told)
     assert (done.exit_status, done.waves[0].state) == (4, State.ROLLED_BACK)

@@ -172,13 +172,11 @@ def test_ctrl_c_returns_at_once_with_what_is_known(responder: Callable[..., int]
     """Two silent archives would hold it for their whole deadline."""
     port, silent = responder(2000), responder(2, "silent")
     path = listed(2000, port, *({"address": str(FIRST + n), "port": silent} for n in range(2)))
-    with started(path, "--deadline", "60") as process:
+    with started(path, "--deadline", "3600") as process:
         assert process.stdout is not None and process.stderr is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        pressed = time.monotonic()
         rest, told = process.stdout.read(), process.stderr.read()
-        assert time.monotonic() - pressed < 10  # not the deadline; how fast it is, is the benchmark's affair
     assert process.returncode == 130
     known = [json.loads(line) for line in (first + rest).splitlines()]
     assert 0 < len(known) <= 2000 and all(line["rung"] == "echo" for line in known)

@@ -172,7 +172,7 @@ def test_first_must_be_some_of_the_hosts(good: Fleet) -> None:
 
 
 def test_the_next_wave_waits_also_after_a_crash(good: Fleet, tmp_path: Path) -> None:
-    loaded, plan = good.planned(f"{SERIAL}  soak: 6\n")
+    loaded, plan = good.planned(f"{SERIAL}  soak: 15\n")
     file = tmp_path / "r.db"
     kinds = ("planned", "preflight", "live peers", "baseline", "arming", "pushing", "pushed", "all pushed", "looked",
              "verified", "confirming", "device confirmed", "confirmed", "soaking")  # fmt: skip
@@ -187,15 +187,14 @@ def test_the_next_wave_waits_also_after_a_crash(good: Fleet, tmp_path: Path) -> 
     with Record.open(file) as record, change.desk(loaded, record, told) as desk:
         done = change.resume(change.unfinished(record)[0], desk)
     assert (done.exit_status, states(done)) == (0, [State.CONFIRMED])
-    assert done.waits.soak > 1
     assert told.stages[:2] == ["1 soak", "2 preflight"]
     assert [entry.kind for entry in entries(file)].count("soaked") == 1
     found = entries(file)
     confirmed = next(e.at for e in found if e.kind == "confirmed")
     begun = next(e.at for e in found if e.kind == "preflight" and e.data["wave"] == 2)
     until = {e.data["until"] for e in found if e.kind == "soaking"}
-    assert until == {(confirmed + timedelta(seconds=6)).isoformat()}, "the rest of it, not all of it again"
-    assert begun - confirmed >= timedelta(seconds=6)
+    assert until == {(confirmed + timedelta(seconds=15)).isoformat()}, "the rest of it, not all of it again"
+    assert begun >= confirmed + timedelta(seconds=15)
 
 
 def test_ctrl_c_while_it_soaks(good: Fleet, tmp_path: Path) -> None:

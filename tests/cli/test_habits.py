@@ -74,5 +74,5 @@ def test_check_of_a_plan_looks_as_its_playbook_says_and_changes_nothing(user: Us
     assert said.status == 1, said.err
     made = Document.model_validate_json(said.out)
     assert [one.name for one in made.vantages] == ["internet"]
-    assert "+ remark remediate acl_archive" in said.err
+    assert "+ remark remediate guard acl_archive" in said.err
     assert not Path(user.record).exists()

@@ -89,7 +89,7 @@ def test_only_known_callers_and_back_to_the_byte(user: User, file_by_hand: str, 
     text = site.must("pacs", ["cat", FILE])
     assert BY_HAND in text and "/* IANA: 104 */" in text
     pushed = next(e for e in user.entries() if e.kind == "pushed" and "down" in e.data)
-    assert 0 < pushed.data["down"] < 30
+    assert pushed.data["down"] > 0
     assert done.json["waves"][0]["down"] == {"pacs-north": pushed.data["down"]}
     told = user.do("record", "export", done.json["change"], "--format", "markdown")
     assert told.status == 0, told.err

@@ -153,7 +153,7 @@ def test_only_with_a_certificate_and_back_to_the_byte(front: Front) -> None:
     )
     assert left_on_host(front.site) == ""
     (pushed,) = [entry for entry in user.entries() if entry.kind == "pushed"]
-    assert pushed.data["device"] == "tls-north" and 0 <= pushed.data["down"] < 20
+    assert pushed.data["device"] == "tls-north" and pushed.data["down"] >= 0
 
     again = user.do(*front.run("tls_only"))
     assert again.status == 0 and again.json["waves"][0]["state"] == "unchanged", again.err

@@ -15,11 +15,17 @@ from tests.e2e.conftest import User, wait_for
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 
+#: An archive ends a connection that has said nothing for 30 s (Orthanc's HttpRequestTimeout), and on a busy machine the
+#: program comes later than that. So there is a new one every few seconds, until nobody is let in any more.
 HOLD = """
-import socket, sys
-s = socket.create_connection(({!r}, {}), 5, ({!r}, 0))
+import select, socket, sys
+held = [socket.create_connection(({0!r}, {1}), 5, ({2!r}, 0))]
 print("open", flush=True)
-sys.stdin.read()
+while not select.select([sys.stdin], [], [], 5)[0]:
+    try:
+        held.append(socket.create_connection(({0!r}, {1}), 5, ({2!r}, 0)))
+    except OSError:
+        pass
 """
 #: In the clinic's network, and in nobody's `access`.
 STRANGER = "10.20.0.77"
@@ -28,7 +34,8 @@ BOTH = {"fw-north": "connection tracking", "pacs-north": "its open connections"}
 
 @contextmanager
 def held(site: LabSite, host: str, source: str, to: str, port: int) -> Iterator[None]:
-    """A connection that is open, and says nothing. On its DICOM port, such a one keeps Orthanc from all others."""
+    """At any time at least one connection is open, and says nothing. On its DICOM port, such a one keeps Orthanc from
+    all others."""
     pipe = subprocess.PIPE
     process = site.popen(host, ["python3", "-c", HOLD.format(to, port, source)], stdin=pipe, stdout=pipe, stderr=pipe)
     try:
@@ -57,7 +64,7 @@ def test_an_outsider_who_is_connected_stops_it_until_accepted(user: User) -> Non
             (str(i.internet), [i.web_port], False)
         ]
         ours = [(one["device"], one["address"], one["interface"]) for one in seen["connections"] if one["established"]]
-        assert ours == [("fw-north", str(i.internet), "wan"), ("pacs-north", str(i.internet), "")]
+        assert sorted(set(ours)) == [("fw-north", str(i.internet), "wan"), ("pacs-north", str(i.internet), "")]
         assert user.kinds().index("live peers") < user.kinds().index("baseline")
 
         done = user.do(*user.run("--accept", str(i.internet)))

@@ -88,7 +88,7 @@ def test_the_whole_loop(tmp_path: Path) -> None:
         assert through is not None
         with through:
             assert at.zygote.do(at.job("run")).status == 0
-            through.settimeout(10)
+            through.settimeout(100)
             with suppress(ConnectionResetError):
                 assert through.recv(1) == b"", "what was open through the translation has ended"
         after = at.look()
@@ -116,7 +116,7 @@ def test_with_acl_in_the_same_play(tmp_path: Path) -> None:
         before = at.look()
         assert at.zygote.do(at.job("run")).status == 0
         after = at.look()
-        assert nat(after) == [] and "remark remediate acl_archive" in after.running
+        assert nat(after) == [] and "remark remediate guard acl_archive" in after.running
         assert at.zygote.do(at.job("undo")).status == 0
         assert without_marker(at.look().running) == without_marker(before.running)
 

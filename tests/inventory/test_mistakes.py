@@ -133,7 +133,7 @@ IN_HOSTS = [
     ("zone: outside, ", "", "hosts.yaml:15: internet: data.zone is missing; allowed: outside, inside"),
     (", canaries: [{address: 203.0.113.1, port: 443}]", "", "hosts.yaml:15: internet: data.canaries is missing; allowed: [{address: ADDRESS, port: PORT}], so that a dead …"),
     ("[{address: 203.0.113.1, port: 443}]", "[]", "hosts.yaml:15: internet: data.canaries: no canary; allowed: at least one outside"),
-    ("zone: outside", "zone: outside, peer: ct-1", "hosts.yaml:15: internet: data.peer: a vantage outside is no peer's place; allowed: only with zone: inside"),
+    ("zone: outside", "zone: outside, peer: ct-2", "hosts.yaml:15: internet: data.peer: no peer of any PACS is called ct-2; there are: ct-1; did you mean ct-1?"),
     ("peer: ct-1", "peer: ct-2", "hosts.yaml:16: clinic: data.peer: no peer of any PACS is called ct-2; there are: ct-1; did you mean ct-1?"),
     ("{ssh: probe@10.20.0.10}", "{ssh: 10.20.0.10}", "hosts.yaml:16: clinic: data.via.ssh: found '10.20.0.10'; allowed: user@host, user@host:port or user@[IPv6 address]:port"),
     ("{ssh: probe@10.20.0.10}", "{ssh: 'probe:Tr0ub4dor@10.20.0.10'}", "hosts.yaml:16: clinic: data.via.ssh: found 'probe:***@10.20.0.10'; allowed: user@host, …"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -122,15 +121,14 @@ def test_ssh_with_a_foreign_host_key_is_refused(site: LabSite) -> None:
     assert done.returncode == 255 and "Host key verification failed" in done.stderr
 
 
-def test_a_vantage_says_time_out_within_ten_seconds(fresh_site: LabSite) -> None:
-    """What a filtered port looks like through the vantage's sshd."""
+def test_a_vantage_says_time_out_and_gives_up_early(fresh_site: LabSite) -> None:
+    """What a filtered port looks like through the vantage's sshd: its kernel asks twice, and not for two minutes."""
     site, i = fresh_site, fresh_site.layout
     chain = f"type filter hook forward priority -300; ip daddr {i.pacs} drop"
     site.must("fw", ["nft", "-f", "-"], input=f"table inet remediate {{\nchain c {{\n{chain}\n}}\n}}\n")
-    began = time.monotonic()
     done = ssh_forward(site, "internet", f"{i.published}:{i.outside_dicom_port}")
     assert "Connection timed out" in done.stderr, done.stderr
-    assert 2 < time.monotonic() - began < 10
+    assert site.must("internet", ["cat", "/proc/sys/net/ipv4/tcp_syn_retries"]) == "1\n"
 
 
 def ssh_forward(site: LabSite, role: str, target: str) -> subprocess.CompletedProcess[str]:
@@ -169,7 +167,7 @@ def test_killing_the_canary_and_a_vantage(fresh_site: LabSite) -> None:
     try:
         hosts.until(lambda: len(site.processes("internet", "sshd")) >= 2, what="the connection")
         site.kill_vantage("internet")
-        assert open_connection.wait(timeout=10) == 255, "its connections end with it"
+        assert open_connection.wait(timeout=60) == 255, "its connections end with it"
     finally:
         open_connection.kill()
         open_connection.communicate()
@@ -228,7 +226,7 @@ def test_popen_ends_with_terminate(site: LabSite) -> None:
     process = site.popen("pacs", ["sleep", "987"])
     hosts.until(lambda: not site.exec("pacs", ["pgrep", "-f", "^sleep 987"]).returncode, what="its start")
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     hosts.until(lambda: site.exec("pacs", ["pgrep", "-f", "^sleep 987"]).returncode == 1, what="its end")
 
 

@@ -135,15 +135,14 @@ class Case:
     detail: str = ""
     reject: tuple[int, int, int] | None = None
     status: int | None = None
-    patient: bool = False  # is waited for until the deadline
     released: bool = False  # ends with A-RELEASE and FIN, where every other one ends with a reset
     connections: int = 1
 
 
 CASES = {
-    "silence": Case(silent, Rung.NOT_DICOM, "connected, no answer", patient=True),
-    "one byte, then silence": Case(answers(b"\x02"), Rung.NOT_DICOM, "no answer in time", patient=True),
-    "one byte at a time": Case(one_byte_at_a_time, Rung.NOT_DICOM, "no answer in time", patient=True),
+    "silence": Case(silent, Rung.NOT_DICOM, "connected, no answer"),
+    "one byte, then silence": Case(answers(b"\x02"), Rung.NOT_DICOM, "no answer in time"),
+    "one byte at a time": Case(one_byte_at_a_time, Rung.NOT_DICOM, "no answer in time"),
     "length 0": Case(answers(pdu(0x02, b"")), Rung.NOT_DICOM, "malformed"),
     "length 0, rejection": Case(answers(pdu(0x03, b"")), Rung.NOT_DICOM, "too short"),
     "length 0xFFFFFFFF, stalled": Case(answers(pdu(0x02, b"", 0xFFFFFFFF)), Rung.NOT_DICOM, "declares more"),
@@ -172,7 +171,7 @@ CASES = {
     "HTTP 400": Case(answers(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Rung.NOT_DICOM, "HTTP"),
     "TLS alert": Case(tls_alert, Rung.TLS_ONLY, "TLS alert 40 in the handshake", connections=2),
     "its own request back": Case(answers(pdu(0x01, bytes(68))), Rung.NOT_DICOM, "something else"),
-    "silence after AC": Case(answers(BOTH), Rung.ASSOCIATED, "no answer in time after the C-ECHO", patient=True),
+    "silence after AC": Case(answers(BOTH), Rung.ASSOCIATED, "no answer in time after the C-ECHO"),
     "RST in answer to echo": Case(rst_in_answer_to_echo, Rung.ASSOCIATED, "connection reset after the C-ECHO"),
     "A-ABORT in answer to echo, C-FIND answered": Case(
         no_echo_please(command(FIND, 0x8020, 0)),
@@ -209,7 +208,7 @@ CASES = {
     ),
     "P-DATA of nothing": Case(answers(BOTH, pdu(0x04, bytes(6))), Rung.ASSOCIATED, "malformed P-DATA-TF"),
     "abort after the echo": Case(abort_after_echo, Rung.ECHO),
-    "silence after the C-FIND": Case(find_answered(b""), Rung.ECHO, "no answer in time after the C-FIND", patient=True),
+    "silence after the C-FIND": Case(find_answered(b""), Rung.ECHO, "no answer in time after the C-FIND"),
     "A-ABORT after the C-FIND": Case(
         find_answered(pdu(0x07, bytes(4))),
         Rung.ABORTED_AFTER_FIND,

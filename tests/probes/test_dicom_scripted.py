@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 import tracemalloc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +15,6 @@ from remediate.model.observation import Observation, Rung
 from remediate.model.site import Role
 from remediate.testing import ScriptedPeer
 from remediate.vantages import tls
-from tests.busy import in_time
 
 from .misbehaving import (
     BOTH,
@@ -32,7 +30,7 @@ from .misbehaving import (
     pending_without_end,
     silent,
 )
-from .peers import DEADLINE, Peer, Script, ac, ask, command, look, look_at, pdu
+from .peers import Peer, Script, ac, ask, command, look, look_at, pdu
 
 #: Bytes that a peer may cost, the double's own included.
 MEMORY = 2 << 20
@@ -64,15 +62,9 @@ async def looks_at(script: Script, expected: int) -> tuple[Observation, list[Pee
 def test_peer(name: str) -> None:
     case = CASES[name]
     with little_memory():
-        seen, peers = in_time(
-            lambda: asyncio.run(looks_at(case.script, case.connections)),
-            lambda found: found[0].elapsed,
-            DEADLINE + 0.5,
-        )
+        seen, peers = asyncio.run(looks_at(case.script, case.connections))
     assert (seen.rung, seen.reject, seen.status) == (case.rung, case.reject, case.status)
     assert case.detail in seen.detail
-    if case.patient:
-        assert seen.elapsed >= DEADLINE
     assert peers[-1].reset is not case.released or "RST" in name
 
 
@@ -84,9 +76,7 @@ def test_a_dropped_syn() -> None:
         for one in waiting:
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
-        start = time.monotonic()
-        seen = in_time(lambda: ask(port), lambda found: found.elapsed, DEADLINE + 0.5)
-        assert time.monotonic() - start >= DEADLINE
+        seen = ask(port)
         for one in waiting:
             one.close()
     assert seen.rung is Rung.FILTERED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -93,7 +92,8 @@ def test_a_clock() -> None:
     going = Clock(NOON)
     first = going()
     assert NOON <= first < going()
-    assert abs(Clock()() - datetime.now(UTC)) < timedelta(seconds=5)
+    before = datetime.now(UTC)
+    assert before <= Clock()() <= datetime.now(UTC)
 
 
 @pytest.mark.parametrize("by", [timedelta(hours=1), timedelta(hours=-1)])
@@ -146,8 +146,8 @@ def test_nobody_came() -> None:
 def test_a_client_that_stays_does_not_hold_the_peer_up() -> None:
     with ScriptedPeer(silent) as peer:
         client = socket.create_connection((peer.address, peer.port), 5)
-        began = time.monotonic()
-    assert time.monotonic() - began < 10
+        client.settimeout(100)
+    assert client.recv(1) == b"", "the peer has ended it"
     client.close()
 
 

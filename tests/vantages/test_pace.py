@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import selectors
-from collections.abc import Coroutine
 from ipaddress import ip_address
-from typing import Any
 
 import pytest
 
@@ -16,39 +13,10 @@ from remediate.model.site import Limits, LocalVia, ServiceKind
 from remediate.vantages import Lookout
 from remediate.vantages.pace import Pace, gate_of
 
+from .no_time import in_no_time
 from .places import greets, is_silent, question, serving, site
 
 HERE = LocalVia()
-
-
-class _Selector(selectors.DefaultSelector):
-    """Does not wait: where nothing is ready, the time that would have been waited is over."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            assert timeout is not None, "everybody waits for something that will not come"
-            self.now += timeout
-        return ready
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self.selector = _Selector()
-        super().__init__(self.selector)
-
-    def time(self) -> float:
-        return self.selector.now
-
-
-def in_no_time(main: Coroutine[Any, Any, None]) -> None:
-    loop = _Loop()
-    try:
-        loop.run_until_complete(main)
-    finally:
-        loop.close()
 
 
 def about(pacs: str, kind: ServiceKind = ServiceKind.DICOM, port: int = 104) -> Question:

@@ -261,9 +261,8 @@ def test_something_else_is_there(
     with subprocess.Popen([sys.executable, "-c", program, greeting.hex()], stdout=subprocess.PIPE) as other:
         assert other.stdout is not None
         site = inventory(tmp_path, int(other.stdout.readline()))
-        began = time.monotonic()
         assert trust(monkeypatch, site, "--yes") == 3
-        assert time.monotonic() - began < 10
+        assert other.poll() is None, "it holds the connection, and would for ever"
         other.kill()
     assert "! fw, clinic: no host key from" in capsys.readouterr().err
     assert not on_file(site).exists()
@@ -299,7 +298,7 @@ def test_at_a_terminal(start_sshd: StartSshd, tmp_path: Path, typed: str, status
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", COMMAND, "inventory", "trust", "-i", str(site)])  # noqa: S606
     seen = b""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while b"[y/N]" not in seen:
         assert time.monotonic() < deadline, seen
         seen += os.read(terminal, 65536)
