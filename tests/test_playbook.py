@@ -47,7 +47,7 @@ def test_the_example() -> None:
     playbook = load(EXAMPLE, {}, controls=CONTROLS, vantages=VANTAGES)
     (play,) = playbook.plays
     assert (play.name, play.hosts, play.serial) == ("Close public DICOM exposure", "pacs", (1, "25%", "100%"))
-    assert (play.max_fail_percentage, play.revert_in, play.vars) == (0, timedelta(minutes=5), {})
+    assert (play.max_fail_percentage, play.revert_in, play.vars) == (0, timedelta(minutes=10), {})
     assert play.tasks == (
         Apply(name="Only known peers reach the archive", control="acl"),
         Verify(name="Look from outside and from the clinic", vantages=("internet", "clinic")),

@@ -535,7 +535,7 @@ def test_ctrl_c_twice_does_not_wait(runner: LoopRunner, attempt: int) -> None:
         site(runner, 1).run(push)
     assert not left.is_set()
     free.set()
-    assert left.wait(10)
+    assert left.wait(60)
 
 
 def press_ctrl_c() -> None:
@@ -565,7 +565,7 @@ def test_events_are_streamed_in_order_on_one_thread(runner: LoopRunner) -> None:
     events = Events(lambda event, _: told.set() if event == "started" else None)
 
     def wait(_: Task) -> bool:
-        return told.wait(10)
+        return told.wait(60)
 
     result = site(runner, 1, events).run(wait)
     assert result["h0"].result is True
@@ -601,7 +601,7 @@ def test_all_is_told_before_the_run_returns(runner: LoopRunner) -> None:
 
 
 def assert_set(event: threading.Event) -> None:
-    assert event.wait(10)
+    assert event.wait(60)
 
 
 @pytest.mark.parametrize("error", [ValueError("no display"), SystemExit(1)])

@@ -18,7 +18,8 @@ from remediate import errors, runner, tasks
 from remediate.change import approval as approvals
 from remediate.change import between, guarding, hooks, own_code, provenance, replaying, sources, statuses
 from remediate.change.approval import Approval, Hand
-from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
+from remediate.change.devices import Means, Progress, utc_now
+from remediate.change.durations import DEVICE_DEADLINE
 from remediate.change.looking import PATIENCE, raise_first
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.telling import Telling

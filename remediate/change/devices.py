@@ -15,6 +15,7 @@ from nornir.core.task import AggregatedResult, Task
 
 from remediate import platforms, runner, tasks
 from remediate.change import guarding
+from remediate.change.durations import TIMER_SLACK
 from remediate.change.guarding import Running
 from remediate.change.looking import PATIENCE, Look, raise_first
 from remediate.change.watch import Stopwatch
@@ -32,11 +33,6 @@ from remediate.model.site import Site
 from remediate.model.watch import Watch
 from remediate.render import Renderer
 from remediate.runner import Cancellation, LoopRunner
-
-#: Seconds for any one step on one device, connecting included.
-DEVICE_DEADLINE = 120.0
-#: Seconds beyond the timer's end until a device must have taken a change back by itself.
-TIMER_SLACK = 15.0
 
 
 def utc_now() -> datetime:
@@ -167,6 +163,8 @@ class Devices:
         """
         hosts: Sequence[str] = tuple(self.candidates if names is None else names)
         work = _told(task, len(hosts), self.means.watch) if told else task
+        if limits := [limit for host, limit in self._wave.step_limits.items() if host in hosts]:
+            work = runner.deadline(max(limits))(work)
         results = runner.run(nornir or self.means.nornir, work, hosts=hosts, **params)
         for result in results.values():
             raise_first(result.exception)

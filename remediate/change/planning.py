@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import product
-from math import inf
 from pathlib import Path
 
 from nornir.core import Nornir
 
 from remediate import __version__, controls, platforms, runner, tasks
-from remediate.change import guarding, live, own_code, seeing, sources, windows
-from remediate.change.devices import DEVICE_DEADLINE, TIMER_SLACK, utc_now
-from remediate.change.looking import DEADLINE, PATIENCE, raise_first
+from remediate.change import durations, guarding, live, own_code, seeing, sources, windows
+from remediate.change.devices import utc_now
+from remediate.change.looking import raise_first
 from remediate.errors import CommandRejected, PlanError, Unprovable, UsageError
 from remediate.inventory import Loaded
 from remediate.model.change import Candidate, OpenSessions, Plan, Section, Wave
@@ -22,20 +20,16 @@ from remediate.model.device import Device
 from remediate.model.hook import When
 from remediate.model.observation import Rung
 from remediate.model.rule import Action, AnyIntent, Intent, Rule
-from remediate.model.site import LocalVia, Pacs, Site, Vantage
-from remediate.model.verdict import Expectation
-from remediate.platforms import FilterState
+from remediate.model.site import Pacs, Site, Vantage
+from remediate.platforms import FilterState, Pace
 from remediate.playbook import Play, Playbook, waves
 from remediate.policy import simulated
 from remediate.render import Renderer
 from remediate.runner import LoopRunner
-from remediate.vantages.pace import gate_of
 
 _OBSERVES = "it only observes: nothing is closed, and whoever could reach the archive still can"
 #: Seconds for reading one device.
 _READING = 120.0
-#: Seconds after which a Linux SSH server gives a connection up (net.ipv4.tcp_syn_retries = 6).
-SSH_GIVES_UP = 131.0
 
 
 def make(loaded: Loaded, playbook: Playbook, renderer: Renderer, limit: str | None = None, *, forks: int = 20) -> Plan:
@@ -88,6 +82,7 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
     waved = [_in_waves(play, names, loaded, limit) for play, names in selected]
     looks = _looks(_devices(selected, site), nornir)
     running = {name: look.running for name, look in looks.items()}
+    paces = {name: look.pace for name, look in looks.items()}
     host_keys = _host_keys(looks, site)
     # Each wave is planned on what the waves before it leave behind.
     states = {name: guarding.read(site.devices[name], text) for name, text in running.items()}
@@ -96,7 +91,8 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
     for (play, _), divided in zip(selected, waved, strict=True):
         for members in divided:
             wave = _wave(len(made) + 1, play, [site.pacs[n] for n in members], site, states, renderer, nornir)
-            warnings += _warnings(wave, site, states)
+            wave = durations.at_the_devices_pace(wave, paces)
+            warnings += _warnings(wave, site, states, paces)
             for candidate in wave.candidates:
                 device = site.devices[candidate.device]
                 states[device.name] = guarding.predicted(device, states[device.name], candidate)
@@ -267,7 +263,8 @@ def _wave(
         window=play.window,
         before=play.hooks(When.BEFORE),
         after=play.hooks(When.AFTER),
-        takes_at_most=_takes_at_most(play.revert_in, questions, site) + sum((h.timeout for h in own), timedelta()),
+        takes_at_most=durations.takes_at_most(play.revert_in, questions, site)
+        + sum((h.timeout for h in own), timedelta()),
         soak=play.soak,
         accept=play.accept,
         simulated={
@@ -338,13 +335,6 @@ def _check_opens_nothing(device: Device, sections: Iterable[Section]) -> None:
             )
 
 
-def _takes_at_most(revert_in: timedelta, expected: Iterable[Expectation], site: Site) -> timedelta:
-    """From the first arming until everything is as before again: the device hangs as long as it may, is lost, takes
-    the change back by its own timer, and then an archive has to be asked again and again."""
-    _, looking = verify_takes(expected, site)
-    return revert_in + timedelta(seconds=DEVICE_DEADLINE + TIMER_SLACK + looking + PATIENCE)
-
-
 def _candidate(
     device: Device, changed: Sequence[Section], running: FilterState, renderer: Renderer, nornir: Nornir
 ) -> Candidate:
@@ -372,8 +362,8 @@ def _vantages(play: Play, site: Site) -> tuple[str, ...]:
     return names
 
 
-def _warnings(wave: Wave, site: Site, states: Mapping[str, FilterState]) -> Iterable[str]:
-    """``states``: by device, what runs there when the wave begins."""
+def _warnings(wave: Wave, site: Site, states: Mapping[str, FilterState], paces: Mapping[str, Pace]) -> Iterable[str]:
+    """``states``: by device, what runs there when the wave begins; ``paces``: how fast it answers."""
     if not wave.candidates:
         return
     for candidate in wave.candidates:
@@ -387,21 +377,7 @@ def _warnings(wave: Wave, site: Site, states: Mapping[str, FilterState]) -> Iter
             )
     if wave.window is not None:
         windows.check_long_enough(wave.window, wave.takes_at_most, f"play {wave.play!r}", utc_now())
-    certain, possible = verify_takes(wave.expectations, site)
-    usable = wave.revert_in.total_seconds() * 0.8
-    if certain > usable:
-        raise PlanError(
-            f"revert_in is {wave.revert_in.total_seconds():g} s, but looking again may take {certain:.0f} s, and "
-            "the last fifth of the timer is kept free",
-            where=f"play {wave.play!r}",
-            next=f"set revert_in to {certain / 0.8:.0f}s or more",
-        )
-    if possible > usable:
-        yield (
-            f"play {wave.play!r}: looking again may take {possible:.0f} s where an SSH or SOCKS server waits out "
-            f"its own connect time-out for a filtered port; with revert_in {wave.revert_in.total_seconds():g} s "
-            f"the change would then be taken back. revert_in {possible / 0.8:.0f}s is safe"
-        )
+    yield from durations.check(wave, site, paces)
 
 
 def _check_timer(revert_in: timedelta, candidate: Candidate) -> None:
@@ -414,22 +390,3 @@ def _check_timer(revert_in: timedelta, candidate: Candidate) -> None:
             where=candidate.device,
             next="change revert_in",
         )
-
-
-def verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, float]:
-    """Seconds of one round at the worst: what local deadlines can add up to, and with SSH servers' time-outs.
-
-    What waits for one another at a gate of the dial adds up, and so does the pace of the inventory's limits.
-    """
-    limits = site.limits
-    certain: dict[tuple[str, int], float] = {}
-    possible: dict[tuple[str, int], float] = {}
-    questions = dict.fromkeys(e.question for e in expected)
-    for question in questions:
-        gate = gate_of(question)
-        connect = DEADLINE if isinstance(site.vantages[question.vantage].via, LocalVia) else 0.0
-        certain[gate] = certain.get(gate, 0.0) + connect
-        possible[gate] = possible.get(gate, 0.0) + (connect or SSH_GIVES_UP)
-    pacs = Counter(q.pacs for q in questions)
-    pace = max(pacs.values(), default=0) / (limits.per_host or inf) + len(questions) / (limits.per_site or inf)
-    return max(certain.values(), default=0.0) + pace, max(possible.values(), default=0.0) + pace

@@ -89,6 +89,7 @@ class Preparation:
         def check(name: str, look: tasks.DeviceLook) -> None:
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
+            tasks.check_nothing_pending(name, look.pending)
             self._devices.fit(name, look.running)
 
         for name in self._devices.candidates:

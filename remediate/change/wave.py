@@ -11,6 +11,7 @@ from typing import Any
 from remediate import platforms, tasks
 from remediate.change import gates, hooks
 from remediate.change.devices import Devices, Means, Progress
+from remediate.change.durations import KEPT_FREE
 from remediate.change.looking import Eyes, Look
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.preparing import Preparation
@@ -28,8 +29,6 @@ from remediate.errors import (
 from remediate.model.change import OnUnknown, State, Wave
 from remediate.model.verdict import Judgement
 
-#: The last part of the revert timer in which nothing is confirmed any more.
-KEPT_FREE = 0.2
 #: Seconds between two looks at a change that is held open.
 HOLD_PAUSE = 10.0
 

@@ -28,10 +28,13 @@ def up(
         bool, typer.Option("--vpn", help="With a reader's place too, and OpenVPN and WireGuard from there.")
     ] = False,
     archives: Annotated[
-        int, typer.Option("--archives", metavar="N", help="So many; behind each firewall the first is an Orthanc.")
+        int,
+        typer.Option(
+            "--archives", metavar="N", help="How many archives. The first behind each firewall is an Orthanc."
+        ),
     ] = 1,
     firewalls: Annotated[
-        int, typer.Option("--firewalls", metavar="N", help="So many, which share the archives among them.")
+        int, typer.Option("--firewalls", metavar="N", help="How many firewalls. They share the archives among them.")
     ] = 1,
 ) -> None:
     """Build the site, and write its inventory.

@@ -88,7 +88,8 @@ class Wave(Value):
     never seen. ``accept_simulated``: those of which somebody has said that this is enough.
     ``accept_unseen``: the PACS that nobody inside looks at, and of which somebody has said that what the outside sees,
     and the simulation, is enough. ``unasked``: PACS → the sides that its verdict does without. ``nothing_to_close``:
-    PACS → the controls that have nothing to close there.
+    PACS → the controls that have nothing to close there. ``step_limits``: device → seconds that one step may take
+    there, where the plan has measured that it needs more than is usual.
     """
 
     number: int
@@ -117,6 +118,7 @@ class Wave(Value):
     soak: timedelta = timedelta(0)
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
+    step_limits: dict[Name, float] = {}
 
     @property
     def bystanders(self) -> frozenset[str]:
@@ -178,11 +180,15 @@ class Capabilities(Value):
 
 
 class Pending(Value):
-    """A provisional change on a device: whose it is, and how long until the device takes it back."""
+    """A provisional change on a device: whose it is, and how long until the device takes it back.
+
+    ``owner``: user and machine, where the device was told.
+    """
 
     token: str
     ours: bool
     seconds_left: float
+    owner: str = ""
 
 
 class Unit(Value):

@@ -44,14 +44,17 @@ class Platform(Protocol):
 
     def running_config(self) -> str: ...
 
+    def pace(self) -> Pace:
+        """What this session has measured; best asked after ``preflight`` and ``running_config``."""
+        ...
+
     def objections(self, text: str) -> str:
         """What the device itself says against a text that is not to be loaded; "" where it has nothing to say."""
         ...
 
     def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:
-        """Stage the candidate and its inverse, and have the device itself check both. Nothing is in force yet.
-
-        ``token``: of the push that is to load it; nothing else is loaded by that push.
+        """Stage the candidate and its inverse under the token of the push that will load them, and have the device
+        itself check both. Nothing is in force yet. Raises PendingChange while another push on it has not ended.
         """
         ...
 
@@ -60,7 +63,9 @@ class Platform(Protocol):
     def discard_config(self) -> None: ...
 
     def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:
-        """Arm the device's revert timer and load the candidate: provisional until ``confirm_commit``."""
+        """Arm the device's revert timer and load what was staged under that token: provisional until
+        ``confirm_commit``. Raises PendingChange where somebody else has staged or armed since: nothing is loaded then.
+        """
         ...
 
     def pending(self) -> Pending | None:
@@ -78,12 +83,17 @@ class Platform(Protocol):
         """
         ...
 
-    def save(self) -> str:
-        """Make the guard outlast a restart; returns what will load it then, for the record."""
+    def save(self, token: Token) -> str:
+        """Make what that push has confirmed outlast a restart; returns what will load it then, for the record.
+
+        Raises CommandRejected where it is not in force any more, PendingChange while another push is provisional.
+        """
         ...
 
     def boot_config(self) -> str:
-        """What the next start loads, read back; in the form of ``running_config`` as far as our sections go."""
+        """What will be loaded at the next boot, read back from the device, as far as our sections go in the form of
+        ``running_config``; without them where nothing would load them.
+        """
         ...
 
     def forget(self, token: Token) -> None:
@@ -99,6 +109,15 @@ class Platform(Protocol):
         ...
 
 
+class Pace(NamedTuple):
+    """How fast a device answers, as its session went so far: seconds for one typed line, and for one reading of its
+    configuration. 0 where nothing is typed line by line.
+    """
+
+    line: float = 0.0
+    reading: float = 0.0
+
+
 class PushState(NamedTuple):
     """What a device knows of one push.
 
@@ -106,12 +125,15 @@ class PushState(NamedTuple):
     ``absent``: never made, or forgotten. ``stuck``: the device tried to take it back and could not.
     ``arming``: a timer runs that was set in our name, and nothing says by which push: it must end before all else.
     ``down``: seconds for which loading it, or taking it back, whichever was last, kept a service from answering; None
-    where it does not say.
+    where it does not say. ``restarted``: the device has started anew since the push, so what is ``confirmed`` is in
+    force only where it is loaded at boot. ``why``: of a ``stuck`` one the device's own words, "" where it has none.
     """
 
     name: str
     seconds_left: float = 0
     down: float | None = None
+    restarted: bool = False
+    why: str = ""
 
 
 ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "absent", "stuck"

@@ -112,19 +112,23 @@ def framework(
 
 
 class DeviceLook(Value):
-    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole; ``unit``: who answered."""
+    """``lacks``: why nothing may be pushed there, and then the device is asked no more; ``running``: the configuration,
+    whole; ``unit``: who answered; ``pace``: how fast.
+    """
 
     lacks: tuple[str, ...]
     running: str
     pending: Pending | None
     unit: Unit
+    pace: platforms.Pace = platforms.Pace()
 
 
 def check_nothing_pending(device: str, pending: Pending | None) -> None:
     """Raises PendingChange: what is provisional may be gone in a moment, and is not ours to confirm or undo."""
     if pending is not None:
         raise PendingChange(
-            f"a provisional change {pending.token} is on the device, {pending.seconds_left:.0f} s before it ends",
+            f"a provisional change {pending.token}{f' of {pending.owner}' if pending.owner else ''} is on the device, "
+            f"{pending.seconds_left:.0f} s before it ends",
             where=device,
             next="if it is this program's: remediate resume; otherwise wait for its owner",
         )
@@ -142,7 +146,8 @@ def look_at_device(
     device = _session(task)
     now = device.unit()
     lacks = (*device.preflight(controls.get(task.host.name, ())), *unit.stranger(_device(task), now))
-    look = DeviceLook(lacks=lacks, running=device.running_config(), pending=device.pending(), unit=now)
+    running, pending = ("", None) if lacks else (device.running_config(), device.pending())
+    look = DeviceLook(lacks=lacks, running=running, pending=pending, unit=now, pace=device.pace())
     check(task.host.name, look)
     return Result(host=task.host, result=look)
 
@@ -168,8 +173,8 @@ def load(
     tokens: Mapping[str, Token],
     check: Callable[[str, str], object],
 ) -> Result:
-    """Stage the candidate under its push's token, and have the device check it and its inverse; nothing is in force
-    afterwards.
+    """Stage the candidate under the token of the push that is to load it, and have the device check it and its inverse;
+    nothing is in force afterwards.
 
     ``check``: see ``compare``; after the staging, so that it is as late as may be.
     """
@@ -202,7 +207,7 @@ def push(
     journal.pushing(name, token)
     try:
         device.commit_config(token=token, revert_in=revert_in, message=token)
-    except CommandRejected:
+    except (CommandRejected, PendingChange):
         journal.refused(name, token)
         raise
     state = device.state_of(token)
@@ -241,7 +246,7 @@ def save(task: Task, tokens: Mapping[str, Token], check: Callable[[str, str, str
     not what it has to be. Both are read after the save: nothing that came before it counts.
     """
     device = _session(task)
-    how = device.save()
+    how = device.save(tokens[task.host.name])
     check(task.host.name, device.boot_config(), device.running_config())
     device.forget(tokens[task.host.name])
     return Result(host=task.host, result=how)

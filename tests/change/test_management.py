@@ -59,7 +59,7 @@ def jump(folder: Path) -> Iterator[dict[str, object]]:
             "127.0.0.1", 0, server_factory=Jump, server_host_keys=[host], authorized_client_keys=str(folder / "id.pub")
         )
 
-    acceptor = asyncio.run_coroutine_threadsafe(listen(), loop).result(10)
+    acceptor = asyncio.run_coroutine_threadsafe(listen(), loop).result(60)
     key = host.export_public_key().decode().split()
     (folder / "known_hosts").write_text(f"[127.0.0.1]:{acceptor.get_port()} {key[0]} {key[1]}\n")
     try:
@@ -77,7 +77,7 @@ def jump(folder: Path) -> Iterator[dict[str, object]]:
             acceptor.close()
             await acceptor.wait_closed()
 
-        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(end(), loop).result(60)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()

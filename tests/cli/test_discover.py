@@ -189,7 +189,7 @@ def test_entries_come_as_they_are_found(site: Path) -> None:
 
     async def later(peer: Peer) -> None:
         await peer.pdu()
-        assert read.wait(20)
+        assert read.wait(100)
         await peer.say(pdu(0x03, bytes([0, 1, 1, 7])))
 
     with (

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ class User:
     def inventory(self, path: Path | None = None) -> list[str]:
         return ["-i", str(path or self.site.inventory)]
 
-    def run(self, *more: str, revert_in: int = 90) -> list[str]:
+    def run(self, *more: str, revert_in: int = 300) -> list[str]:
         return [
             "run",
             str(self.site.playbook),
@@ -121,6 +121,16 @@ class User:
         """Of the newest change."""
         with Record.open(self.record_file) as record:
             return list(record.journal(record.changes()[-1].change))
+
+    @contextmanager
+    def halted(self, kind: str, process: subprocess.Popen[str]) -> Iterator[None]:
+        """The program stands still from that entry of its newest change on, however long what is done here takes."""
+        self.until(kind, process)
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def until(self, kind: str, process: subprocess.Popen[str]) -> None:
         """Returns as soon as the newest change has that entry, while the program runs."""

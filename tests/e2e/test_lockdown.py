@@ -75,7 +75,7 @@ def test_all_or_none(user: User, where: Path) -> None:
     assert not any(kind in ("confirming", "device confirmed") for kind, _ in kinds)
     (end,) = [entry for entry in user.entries() if entry.kind == "rolled back"]
     assert end.data["restored"] and "did not come back with the new file" in end.data["why"]
-    assert 0 < end.data["down"]["pacs-north"] < 60, "it was restarted with its old file"
+    assert end.data["down"]["pacs-north"] > 0, "it was restarted with its old file"
     assert (rules(user), site.must("pacs", ["cat", FILE])) == (before, file)
 
     done = user.do(*run)

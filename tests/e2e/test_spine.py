@@ -90,10 +90,10 @@ class Outsider:
         echo = upper_layer.c_echo(16384)
         program = (
             "import socket, time\n"
-            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_dicom_port}), 5)\n"
-            "s.settimeout(1)\n"
+            f"s = socket.create_connection(({str(i.published)!r}, {i.outside_dicom_port}), 60)\n"
             f"s.sendall({hello!r})\n"
             "assert s.recv(65536)[0] == 2\n"  # A-ASSOCIATE-AC
+            "s.settimeout(1)\n"
             "while True:\n"
             "    try:\n"
             f"        s.sendall({echo!r})\n"
@@ -267,11 +267,11 @@ def test_blind_at_the_baseline_nothing_is_pushed(user: User, what: str) -> None:
 def test_blind_after_the_push_it_is_taken_back(user: User, what: str) -> None:
     before = ruleset(user.site)
     process = user.start(*user.run(revert_in=40))
-    user.until("all pushed", process)
-    if what == "vantage":
-        user.site.kill_vantage("internet")
-    else:
-        user.site.kill_canary()
+    with user.halted("all pushed", process):
+        if what == "vantage":
+            user.site.kill_vantage("internet")
+        else:
+            user.site.kill_canary()
     _, err = process.communicate(timeout=120)
     assert process.returncode == 4, err
     assert ruleset(user.site) == before
@@ -310,12 +310,12 @@ def test_ctrl_c_after_the_push_takes_it_back(user: User) -> None:
 def test_ctrl_c_twice_leaves_it_to_the_timer_and_says_so(user: User) -> None:
     before = ruleset(user.site)
     process = user.start(*user.run(revert_in=20))
-    user.until("all pushed", process)
-    user.site.kill_vantage("clinic")  # so that taking back takes a while: every vantage looks again
+    with user.halted("all pushed", process):
+        user.site.kill_vantage("clinic")  # so that taking back takes a while: every vantage looks again
     process.send_signal(signal.SIGINT)
     user.until("rolling back", process)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "fw-north: armed; it takes the change back by itself at" in err
     wait_for(lambda: ruleset(user.site) == before)
@@ -337,11 +337,9 @@ def test_somebody_elses_rule_between_plan_and_push_stops_it(user: User) -> None:
 
 def test_two_changes_at_once_on_one_device(user: User) -> None:
     """The second one neither builds on a guard that is not confirmed yet nor touches it."""
-    process = user.start(*user.run(revert_in=180))
-    user.until("all pushed", process)
-    process.send_signal(signal.SIGSTOP)  # it does not confirm before the second one has looked
-    second = user.do(*user.run())
-    process.send_signal(signal.SIGCONT)
+    process = user.start(*user.run(revert_in=600))
+    with user.halted("all pushed", process):  # it does not confirm before the second one has looked
+        second = user.do(*user.run())
     assert second.status == 3, second.err
     assert "provisional change" in second.err
     process.communicate(timeout=180)

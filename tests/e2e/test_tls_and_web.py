@@ -111,7 +111,7 @@ def web(site: LabSite, password: str | None = None) -> int:
     given = base64.b64encode(f"mrs.smith:{password}".encode()).decode()
 
     def ask() -> int:
-        connection = http.client.HTTPConnection(str(i.pacs), i.web_port, timeout=5)
+        connection = http.client.HTTPConnection(str(i.pacs), i.web_port, timeout=60)
         try:
             connection.request("GET", "/system", headers={"Authorization": f"Basic {given}"} if password else {})
             return connection.getresponse().status

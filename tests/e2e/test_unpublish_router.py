@@ -88,7 +88,7 @@ def test_the_whole_loop(tmp_path: Path) -> None:
         assert through is not None
         with through:
             assert at.zygote.do(at.job("run")).status == 0
-            through.settimeout(10)
+            through.settimeout(100)
             with suppress(ConnectionResetError):
                 assert through.recv(1) == b"", "what was open through the translation has ended"
         after = at.look()

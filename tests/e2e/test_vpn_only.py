@@ -28,7 +28,7 @@ OUTSIDE = ("internet", "roadside")
 
 @dataclass
 class VpnUser(User):
-    def run(self, *more: str, revert_in: int = 90) -> list[str]:
+    def run(self, *more: str, revert_in: int = 300) -> list[str]:
         words = super().run(*more, revert_in=revert_in)
         words[1] = str(self.site.playbook.with_name(vpn.PLAYBOOK))
         return words
@@ -147,8 +147,8 @@ def test_killed_and_resumed(user: VpnUser, at: str) -> None:
 def test_a_tunnel_that_comes_down_meanwhile_takes_the_change_back(user: VpnUser) -> None:
     before = ruleset(user.site)
     process = user.start(*user.run(revert_in=40))
-    user.until("all pushed", process)
-    vpn.without(user.site)
+    with user.halted("all pushed", process):
+        vpn.without(user.site)
     _, err = process.communicate(timeout=200)
     assert process.returncode == 4, err
     assert ruleset(user.site) == before

@@ -37,7 +37,7 @@ def router(site: EmbeddedSite) -> Iterator[Any]:
 
 
 def page(address: str, port: int, source: str) -> str:
-    connection = http.client.HTTPConnection(address, port, timeout=5, source_address=(source, 0))
+    connection = http.client.HTTPConnection(address, port, timeout=60, source_address=(source, 0))
     try:
         connection.request("GET", "/")
         return connection.getresponse().read().decode()

@@ -167,7 +167,7 @@ def test_killing_the_canary_and_a_vantage(fresh_site: LabSite) -> None:
     try:
         hosts.until(lambda: len(site.processes("internet", "sshd")) >= 2, what="the connection")
         site.kill_vantage("internet")
-        assert open_connection.wait(timeout=10) == 255, "its connections end with it"
+        assert open_connection.wait(timeout=60) == 255, "its connections end with it"
     finally:
         open_connection.kill()
         open_connection.communicate()
@@ -226,7 +226,7 @@ def test_popen_ends_with_terminate(site: LabSite) -> None:
     process = site.popen("pacs", ["sleep", "987"])
     hosts.until(lambda: not site.exec("pacs", ["pgrep", "-f", "^sleep 987"]).returncode, what="its start")
     process.terminate()
-    process.wait(timeout=10)
+    process.wait(timeout=60)
     hosts.until(lambda: site.exec("pacs", ["pgrep", "-f", "^sleep 987"]).returncode == 1, what="its end")
 
 

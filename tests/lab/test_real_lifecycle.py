@@ -82,7 +82,7 @@ def build_until(folder: Path, step: str) -> subprocess.Popen[str]:
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGKILL) -> int:
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=100)
     return process.returncode
 
 
@@ -135,7 +135,7 @@ def test_another_process_takes_it_down(own_lab: Path) -> None:
 def test_the_lab_outlives_its_builder(own_lab: Path) -> None:
     process = build_until(own_lab, "the lab stands")
     assert process.stdin is not None
-    process.communicate("\n", timeout=20)
+    process.communicate("\n", timeout=100)
     assert process.returncode == 0
     assert status(None).sound
     lab = LabSite.load(own_lab)

@@ -43,14 +43,14 @@ class Echo:
                 one.shutdown(socket.SHUT_RDWR)
             one.close()
         for thread in self._threads:
-            thread.join(10)
+            thread.join(60)
 
 
 def ask(to: tuple[str, int], source: str, patience: float = 0.4) -> str:
     """What comes back, or how it fails. ``patience``: seconds that a dropped SYN is waited for."""
     try:
         with socket.create_connection(to, timeout=patience, source_address=(source, 0)) as connection:
-            connection.settimeout(5)
+            connection.settimeout(60)
             connection.sendall(b"hello")
             return connection.recv(100).decode() or "closed"
     except TimeoutError:

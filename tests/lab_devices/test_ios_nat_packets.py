@@ -158,7 +158,7 @@ def options(target: Echo) -> list[str]:
 def connected(router: Process) -> Iterator[socket.socket]:
     """A connection to the published port that has carried something."""
     with socket.create_connection(router.relay("outside"), source_address=(OUTSIDE, 0)) as client:
-        client.settimeout(5)
+        client.settimeout(60)
         assert answers(client)
         yield client
 
@@ -264,7 +264,7 @@ def test_no_ip_nat_on_the_interface_is_silence_until_it_is_back(start: Start, ta
         with pytest.raises(TimeoutError):
             client.recv(100)
         configure(connection, "interface Gi0/0", "ip nat outside")
-        client.settimeout(5)
+        client.settimeout(60)
         assert client.recv(100) == f"{OUTSIDE} two".encode()
 
 

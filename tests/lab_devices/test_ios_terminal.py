@@ -28,7 +28,7 @@ class Shell:
 
     async def until(self, ending: str) -> str:
         text = ""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not text.endswith(ending):
                 text += await self.process.stdout.read(1)
         return text
@@ -174,4 +174,4 @@ def test_log_lines_reach_a_monitor(router: Process) -> None:
 def test_sigterm_ends_it(start: Start) -> None:
     router = start()
     router.process.terminate()
-    assert router.process.wait(10) == 0
+    assert router.process.wait(60) == 0

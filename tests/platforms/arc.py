@@ -36,7 +36,7 @@ class Archive:
 
     def serve(self, sock: socket.socket) -> None:
         with sock:
-            sock.settimeout(20)
+            sock.settimeout(60)
             try:
                 request = dgate.requested(sock)
                 asked = request.to_primitive()

@@ -93,7 +93,7 @@ def rejected(ini: Ini, calling: str, called: str, address: str, prologue: str) -
 
 def serve(sock: socket.socket, address: str, ini: Ini, prologue: str) -> None:
     with sock:
-        sock.settimeout(20)
+        sock.settimeout(60)
         try:
             associated(sock, address, ini, prologue)
         except (ConnectionError, TimeoutError):

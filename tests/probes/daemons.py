@@ -51,7 +51,7 @@ def running(folder: Path, port: int, argv: list[str]) -> Iterator[int]:
         yield port
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def free_port() -> int:

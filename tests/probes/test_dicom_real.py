@@ -53,7 +53,7 @@ def scp(
     finally:
         server.shutdown()
         for association, one in accepted:
-            association.join(10)  # nothing is closed under a thread that reads from it
+            association.join(60)  # nothing is closed under a thread that reads from it
             one.close()
 
 
@@ -68,7 +68,7 @@ def test_an_open_archive_that_answers() -> None:
     ends = [(evt.EVT_RELEASED, lambda _: released.set()), (evt.EVT_ABORTED, lambda _: aborted.set())]
     with scp(find=find, handlers=ends, require_called_aet=True) as port:
         answer = ask(port)
-        assert released.wait(2)
+        assert released.wait(60)
     assert answer.rung is Rung.QUERY_ANSWERED and answer.status == 0
     assert answer.negotiated == {Role.QUERY, Role.RETRIEVE, Role.STORE}
     assert not aborted.is_set()

@@ -87,7 +87,7 @@ def test_cancellation_passes_and_the_peer_sees_a_reset() -> None:
         probing.append(asyncio.create_task(look_at(cancel, deadline=30)))
         with pytest.raises(asyncio.CancelledError):
             await probing[0]
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             return await met
 
     assert asyncio.run(main()).reset

@@ -146,7 +146,7 @@ def test_openssl_that_ends_a_request_in_clear(
             except OSError:
                 return  # the test is over
             with accepted:
-                accepted.settimeout(5)
+                accepted.settimeout(60)
                 try:
                     with context.wrap_socket(accepted, server_side=True) as secured:
                         secured.recv(65536)
@@ -162,7 +162,7 @@ def test_openssl_that_ends_a_request_in_clear(
             seen = ask(listener.getsockname()[1])
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(60)
     assert (seen.rung, seen.status) == (rung, None)
     assert seen.surfaces == frozenset()
 

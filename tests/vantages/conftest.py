@@ -130,7 +130,7 @@ def start_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
         )
         sshd = Sshd(process, folder, via)
         started.append(sshd)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while b"Server listening" not in (folder / "log").read_bytes():
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline
@@ -140,4 +140,4 @@ def start_sshd(tmp_path: Path) -> Iterator[Callable[..., Sshd]]:
     yield start
     for sshd in started:
         sshd.process.terminate()
-        sshd.process.wait(10)
+        sshd.process.wait(60)

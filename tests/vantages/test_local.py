@@ -161,7 +161,7 @@ def test_a_peer_that_floods_is_cut_off_at_the_cap() -> None:
             stream = await dial(port, byte_cap=100_000, deadline=5)
             with pytest.raises(ByteCapExceeded):
                 await stream.exactly(100_001)
-            await asyncio.wait_for(stream.wait_closed(), 1)
+            await asyncio.wait_for(stream.wait_closed(), 60)
 
     asyncio.run(main())
 
@@ -347,9 +347,9 @@ def test_a_cancelled_question_frees_the_gate_and_resets() -> None:
             second.cancel()  # while it waits for the gate
             first.cancel()
             await asyncio.gather(first, second, return_exceptions=True)
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(60):
                 assert await ends.get() == "rst"
-                async with dialer(question(port), 1) as line, line.connect():
+                async with dialer(question(port), 60) as line, line.connect():
                     pass
                 assert await ends.get() == "rst"
 

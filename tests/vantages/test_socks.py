@@ -53,7 +53,7 @@ def unused_port() -> int:
 
 def wait_for(port: int, process: subprocess.Popen[bytes], namespace: str | None) -> None:
     looks = ["ip", "netns", "exec", namespace] if namespace else []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while f"127.0.0.1:{port} " not in run(*looks, "ss", "-Hltn"):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -68,14 +68,14 @@ def started() -> Iterator[dict[int, subprocess.Popen[bytes]]]:
     for process in found.values():
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait(10)
+            process.wait(60)
 
 
 @pytest.fixture
 def kill(started: dict[int, subprocess.Popen[bytes]]) -> Callable[[int], None]:
     def now(port: int) -> None:
         started[port].kill()
-        started[port].wait(10)
+        started[port].wait(60)
 
     return now
 

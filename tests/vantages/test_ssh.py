@@ -125,7 +125,7 @@ def test_a_cancelled_open_leaves_no_silent_connection(start_sshd: StartSshd) -> 
             await asyncio.wait([asking])
             for pid in children:
                 os.kill(pid, signal.SIGCONT)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 await ended
             await lookout.aclose()
 
@@ -202,7 +202,7 @@ def test_no_known_hosts_file_and_no_server(start_sshd: StartSshd) -> None:
     sshd = start_sshd()
     assert "cannot be read" in str(why_not(sshd.via.model_copy(update={"known_hosts": "/nowhere/known_hosts"})))
     sshd.process.terminate()
-    sshd.process.wait(10)
+    sshd.process.wait(60)
     assert "no SSH session" in str(why_not(sshd.via))
 
 

@@ -83,7 +83,7 @@ def socks() -> Iterator[SocksVia]:
         port = int(free.getsockname()[1])
     process = subprocess.Popen(["microsocks", "-i", "127.0.0.1", "-p", str(port)], stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while f"127.0.0.1:{port} " not in run("ss", "-Hltn"):
             assert process.poll() is None
             assert time.monotonic() < deadline
@@ -91,7 +91,7 @@ def socks() -> Iterator[SocksVia]:
         yield SocksVia(host="127.0.0.1", port=port)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
 
 
 def echoes(context: ssl.SSLContext, piece: int = 0) -> Handler:

@@ -298,7 +298,7 @@ def test_at_a_terminal(start_sshd: StartSshd, tmp_path: Path, typed: str, status
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-c", COMMAND, "inventory", "trust", "-i", str(site)])  # noqa: S606
     seen = b""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while b"[y/N]" not in seen:
         assert time.monotonic() < deadline, seen
         seen += os.read(terminal, 65536)

@@ -20,7 +20,7 @@ from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent
 from remediate.model.site import IPAddress
-from remediate.platforms import PushState, deadman, unit
+from remediate.platforms import Pace, PushState, deadman, unit
 from remediate.platforms.archive import certificates, connections, directory, scripts
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.scripts import InForce
@@ -44,7 +44,9 @@ class ArchiveFile:
         self._product = product
         self._read_it = directory.search(*product.shown) if product.shown else scripts.READ_FILE
         outlasts = product.in_force is InForce.CHANGE
-        self._deadman = deadman.DeadMan(device.name, session, takes=_RESTART_TAKES, outlasts_boot=outlasts)
+        self._deadman = deadman.DeadMan(
+            device.name, session, subject=self._config.path, takes=_RESTART_TAKES, outlasts_boot=outlasts
+        )
         self._candidate: Candidate | None = None
 
     def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:
@@ -53,13 +55,7 @@ class ArchiveFile:
             scripts.facts(self._read_it), "could not be looked at", self._config.path, *ports
         ).out
         facts = dict(line.partition("=")[::2] for line in found.splitlines())
-        lacks = []
-        if facts.get("uid") != "0":
-            lacks.append("not root: log in as root, or let this user run sudo without a password")
-        if not facts.get("timer"):
-            lacks.append("no revert timer: install util-linux (setsid) or run systemd")
-        if facts.get("state") != "writable":
-            lacks.append(f"{deadman.STATE} cannot be written: the revert timer keeps its files there")
+        lacks = deadman.lacks(facts)
         if facts.get("file") != "readable":
             lacks.append(
                 f"ldapsearch does not show root the entry {self._config.path} there (config.ldap)"
@@ -83,10 +79,15 @@ class ArchiveFile:
     def unit(self) -> Unit:
         return unit.of_linux(self._session)
 
+    def pace(self) -> Pace:
+        return Pace()  # a candidate is loaded as one file
+
     def running_config(self) -> str:
         """What the archive was started with, the secrets in it masked."""
         script = scripts.running(self._read_it)
-        text = self._deadman.must(script, "does not show its configuration", self._config.path).out
+        return self._masked(self._deadman.must(script, "does not show its configuration", self._config.path).out)
+
+    def _masked(self, text: str) -> str:
         try:
             return self._product.masked(text)
         except Unprovable as error:
@@ -100,7 +101,7 @@ class ArchiveFile:
             return error.what
         return ""
 
-    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:
         old = self._read()
         try:
             now = self._product.parsed(old)
@@ -121,17 +122,20 @@ class ArchiveFile:
                 where=self._device.name,
                 next="plan again",
             )
+        outlasts = self._product.in_force is InForce.CHANGE
         self._deadman.stage(
+            token,
             {
                 "old": old,
                 "new": new,
-                "path": self._config.path,
                 "restart.sh": self._config.restart + "\n",
                 "common.sh": self._common(candidate),
                 **({"old.ldif": now.ldif(then), "new.ldif": then.ldif(now)} if self._product.shown else {}),
                 "load.sh": scripts.LOAD,
                 "undo.sh": scripts.UNDO,
                 "save.sh": scripts.SAVE_ONE,
+                "in_force.sh": scripts.IN_FORCE,
+                **({} if outlasts else {"after_boot.sh": scripts.AFTER_BOOT, "unsaved": ""}),
             },
             scripts.CHECK + (self._product.trial.check if self._product.trial else ""),
         )
@@ -160,13 +164,14 @@ class ArchiveFile:
     def rollback(self, token: Token, made: Candidate) -> None:  # noqa: ARG002 -- its inverse is on the device
         self._deadman.rollback(token)
 
-    def save(self) -> str:
-        """Raises CommandRejected where somebody has changed the file since it was read."""
-        self._deadman.must(scripts.SAVE, "does not keep the new file", self._config.path)
+    def save(self, token: Token) -> str:
+        """Raises CommandRejected too where somebody has changed the file since it was read."""
+        self._deadman.save(token, scripts.SAVE)
         return self._config.path
 
     def boot_config(self) -> str:
-        return self.running_config()
+        """What the archive's next start reads, the secrets in it masked."""
+        return self._masked(self._read())
 
     def forget(self, token: Token) -> None:
         self._deadman.forget(token)

@@ -20,7 +20,7 @@ from remediate.model.device import Device, Login
 from remediate.model.rule import Intent, PortRange, Rule, Unpublished, UnpublishIntent
 from remediate.model.site import Addressing, IPAddress, IPNetwork
 from remediate.platforms import FilterState, unit
-from remediate.platforms.cisco_ios import published, telling
+from remediate.platforms.cisco_ios import lacking, published, telling
 from remediate.platforms.cisco_ios.acl import core, others_before
 from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.driver import DEVICE_TYPE, CiscoIos
@@ -91,7 +91,7 @@ class Spec:
 
     def remarks(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
         """Of translations, which lines are removed, and which stay. Of a filter, where a new list will stand, and what
-        somebody has taken out of the guard.
+        somebody has taken out of the guard. Of both, which rights no look can find.
         """
         said: list[str] = []
         for intent in intents:
@@ -99,7 +99,8 @@ class Spec:
                 said += published.remarks(_known(state), intent)
             else:
                 said += telling.remarks(_known(state).config, intent, _all(Rule, self.expressed(intent)) or ())
-        return tuple(said)
+        asks = lacking.asks_a_server(_known(state).config)
+        return (*said, *([asks] if asks else []))
 
     def read(self, device: Device, running: str) -> State:
         return state_of_text(device, running)

@@ -72,6 +72,7 @@ class Router:
         self.on_change: list[Callable[[], None]] = []
         self.on_log: list[Callable[[str], None]] = []
         self.collect: list[Callable[[], None]] = []  # brings hit counters up to date
+        self._unreachable_sent: float | None = None
         self.on_reload: list[Callable[[], None]] = []
         self.boot()
 
@@ -114,6 +115,18 @@ class Router:
     def translating(self) -> list[Static]:
         """The entries by which packets are translated: those of the running configuration, unless it misbehaves."""
         return self._translating
+
+    def sends_unreachable(self, at: float) -> bool:
+        """Whether one more ICMP unreachable is sent at ``at``, in seconds of a clock that only goes on.
+
+        Of all interfaces together: one in so many milliseconds, the others are left out (Cisco, IP Application Services
+        Command Reference, ``ip icmp rate-limit unreachable``).
+        """
+        limit = self.running.unreachable_interval
+        if limit is not None and self._unreachable_sent is not None and at - self._unreachable_sent < limit / 1000:
+            return False
+        self._unreachable_sent = at
+        return True
 
     @staticmethod
     def now() -> datetime:
