@@ -11,7 +11,7 @@ from remediate.model.device import Device
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.site import IPAddress
 from remediate.platforms import Pace, PushState, deadman, unit
-from remediate.platforms.linux_nftables import conntrack, scripts
+from remediate.platforms.linux_nftables import conntrack, scripts, siblings
 from remediate.platforms.linux_nftables.noted import noted
 from remediate.platforms.session import Session
 
@@ -53,6 +53,10 @@ class LinuxNftables:
             f"no interface {name} here ({key}): it has {', '.join(sorted(interfaces))}"
             for name, key in self._device.guard.named
             if name not in interfaces
+        ]
+        links, addressed = siblings.read(found.splitlines())
+        lacks += [
+            wrong for name, key in self._device.guard.named if (wrong := siblings.wrong(links, addressed, name, key))
         ]
         if facts.get("flowtable"):
             lacks.append("a flowtable is in use: flows that are already offloaded would bypass the guard")

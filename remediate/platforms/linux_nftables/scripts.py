@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from remediate.platforms.deadman import FACTS as MACHINE
 from remediate.platforms.deadman import HEAD, LEFT_AS_IT_WAS
+from remediate.platforms.linux_nftables import siblings
 
 PERSISTED = "/etc/remediate"
 #: See ``deadman_scripts``: one packet filter a host.
@@ -37,7 +38,7 @@ mkdir -p {PERSISTED} && [ -w {PERSISTED} ] && echo persist=writable
 if command -v ip >/dev/null; then ip -o link | sed 's/^[0-9]*: \\([^:@]*\\).*/interface=\\1/'
 else for one in /sys/class/net/*; do echo "interface=${{one##*/}}"; done; fi
 nft list flowtables 2>/dev/null | grep -q flowtable && echo flowtable=yes
-true
+{siblings.FACTS}true
 """
 
 #: -nn: numbers, no names; -s: no counters. iptables-save as well, since nft does not show the patterns of xtables
