@@ -245,7 +245,7 @@ def main() -> int:
     parser.add_argument("do", choices=("all", "named", "random", "repeat", "work"), nargs="?", default="all")
     parser.add_argument("--platform", choices=PLATFORMS, help="both without it")
     parser.add_argument("--tree", default="", help="a commit: its program, instead of this tree's")
-    parser.add_argument("--histories", type=int, default=300, help="random ones on each platform")
+    parser.add_argument("--histories", type=int, help="random ones on each platform: 300, and 30 with --tree")
     parser.add_argument("--first", type=int, default=1, metavar="SEED")
     parser.add_argument("--steps", type=int, default=12, help="at least so many in each")
     parser.add_argument("--workers", type=int, default=WORKERS)
@@ -259,6 +259,8 @@ def main() -> int:
     if options.do == "work":
         work(options.platform, options.tree_folder, options.folder)
         return 0
+    if options.histories is None:
+        options.histories = 30 if options.tree else 300
     tree = checked_out(options.tree)
     platforms = (options.platform,) if options.platform else PLATFORMS
     if options.do == "repeat":
@@ -312,6 +314,10 @@ def _run(options: argparse.Namespace, tree: Path, platforms: tuple[str, ...]) ->
     out = options.out or (None if options.tree else HERE / "benchmarks" / "results" / "histories.md")
     if out is not None:
         out.write_text(report.table(state.outcomes, time.monotonic() - began, options.workers))
+    comments = {(platform, name): comment for platform in platforms for name, comment, _ in named(platform)}
+    for outcome in (outcome for outcome in state.outcomes if outcome.broken):
+        comment = comments.get((outcome.platform, outcome.name), outcome.broken[0])
+        sys.stdout.write(f"broken: {outcome.platform}, {outcome.name}: {comment}\n")
     sys.stdout.write(f"{said}: {len(cases)} histories, {broken} broken, {time.monotonic() - began:.0f} s\n")
     return 1 if broken else 0
 

@@ -21,7 +21,7 @@ from tests.histories.sites import AE_TITLE, BEHIND, Archive, Peers, Seen, write_
 from tests.histories.wire import Way
 
 #: How long a firewall waits before it takes a push back. A push that nothing disturbs is confirmed in a third of it.
-REVERT_IN = "12s"
+REVERT_IN = "18s"
 _PORT, _CANARY = 11112, 8443
 _INTERNET, _CLINIC = "192.0.2.10", "10.20.0.10"
 _WAN = {"d1": "203.0.113", "d2": "198.51.100"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,11 @@ _DESKS = {"alice": ("one", 0), "bob": ("one", 0), "carol": ("two", 0), "dave": (
 #: Seconds. Nothing that the program does here takes longer, its waits for timers included.
 _HANGS = 150.0
 _POLL = 0.002
+#: Reasons that a machine can give that is busy with other work: somebody did not answer in time. It is counted.
+_LATE = re.compile(
+    r"care path|inconclusive|canar|vantage|fifth of the revert timer|no longer armed|no session|deadline"
+)
+LATE = "late"
 #: How often what is left unfinished is resumed at the end before it counts as stuck.
 _RESUMES = 4
 
@@ -165,6 +171,8 @@ class Play:
         undisturbed = step.event is None and self._undisturbed(step, self._folder / f"{record}.db")
         note, broken = self._run(operator, argv, record, number, step.event)
         if undisturbed and not note.startswith("0:"):
+            if _LATE.search(note):
+                return f"{LATE}; {note}", broken
             broken = [*broken, Broken("undisturbed, not done", note)]
         return note, broken
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-#: Seconds. A look that is answered on loopback is answered at once, or never.
-ENVIRONMENT = {"REMEDIATE_PATIENCE": "1.5", "REMEDIATE_LOOK_DEADLINE": "0.7"}
+#: Seconds. What answers on loopback answers at once, unless the machine is busy.
+ENVIRONMENT = {"REMEDIATE_PATIENCE": "3", "REMEDIATE_LOOK_DEADLINE": "1.5"}
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -81,17 +82,18 @@ def table(outcomes: Iterable[Outcome], seconds: float, workers: int) -> str:
         "",
         f"{workers} sites side by side on {os.cpu_count()} processors; the last run took {seconds:.0f} s.",
         "",
-        "| platform | histories | steps | product commands that ended | killed | broken |",
-        "|---|---|---|---|---|---|",
+        "| platform | histories | steps | commands that ended | killed | not done in time | broken |",
+        "|---|---|---|---|---|---|---|",
     ]
     for platform in sorted({one.platform for one in outcomes}):
         here = [one for one in outcomes if one.platform == platform and one.name.startswith("seed ")]
         steps = sum(len(one.told) for one in here)
         notes = [note for one in here for _, note in one.told]
-        ended = sum(note[:1].isdigit() and ":" in note for note in notes)
+        ended = sum(re.search(r"(^|; )\d+: ", note) is not None for note in notes)
+        late = sum(note.startswith("late; ") for note in notes)
         killed = sum(note == "killed" for note in notes)
         broken = sum(bool(one.broken) for one in here)
-        lines.append(f"| {platform} | {len(here)} | {steps} | {ended} | {killed} | {broken} |")
+        lines.append(f"| {platform} | {len(here)} | {steps} | {ended} | {killed} | {late} | {broken} |")
     for platform in sorted({one.platform for one in outcomes}):
         here = [one for one in outcomes if one.platform == platform and one.name.startswith("seed ")]
         lines += ["", f"## {platform}: how often an action came right after another", ""]

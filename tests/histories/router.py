@@ -22,7 +22,7 @@ from tests.histories.sites import AE_TITLE, BEHIND, Archive, Peers, Seen, write_
 from tests.histories.wire import Way
 
 #: Seconds that a minute of the routers' revert timers takes.
-MINUTE = 12.0
+MINUTE = 18.0
 #: Where a remark without a number goes, on releases that give it none: nobody's documents say, so each router has one
 #: of the two readings.
 _REMARKS = {"d1": "next-entry", "d2": "end"}
