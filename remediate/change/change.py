@@ -374,6 +374,7 @@ def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:
         needs_approval=plan.needs_approval,
         planned_for=partial(_planned_for, plan, desk.loaded.site),
         brought=partial(provenance.brought, desk.record),
+        reached=partial(provenance.reached, desk.record),
         renderer=partial(Renderer, Path(plan.templates) if plan.templates else None),
         units=desk.units,
     )

@@ -57,6 +57,8 @@ class Preparation:
         paths = self._live_paths()
         watch.stage(wave.number, "baseline", "what every vantage can do now")
         before = self._eyes.look(wave.expectations, wave.not_asked, unasked=wave.unasked)
+        if before.not_credited:
+            before = gates.credited(wave, before, self.means.reached(before.not_credited))
         self.at.before = before
         self.judgements = before.judgements
         units = {name: unit.model_dump() for name, unit in self.at.units.items()}
