@@ -11,7 +11,7 @@ from tests.e2e.conftest import User
 from tests.e2e.test_spine import rungs
 from tests.e2e.test_unpublish import PLAYBOOK, shell
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 #: What nftables says, and what is seen of it over SSH.
 ANSWERS = {
