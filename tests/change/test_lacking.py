@@ -8,6 +8,7 @@ from ipaddress import ip_network
 import pytest
 
 from remediate.change import gates, lacking
+from remediate.change.looking import Look
 from remediate.errors import CarePathBroken, DriftError
 from remediate.model.change import Section
 from remediate.model.rule import Action, PortRange, Rule, Setting
@@ -84,7 +85,7 @@ def test_of_an_archives_settings_all_must_be_there() -> None:
         lacking.check_left("c", "archive", section, settings[:1])
 
 
-def look(*peers: str | None) -> gates.Look:
+def look(*peers: str | None) -> Look:
     @dataclass
     class Expected:
         peer: str | None
