@@ -69,10 +69,12 @@ class Standing(NamedTuple):
 
 def standing(plan: Plan, progress: Mapping[int, Progress], means: Means, *, ask: bool) -> Standing:
     """What of the change still stands. Each confirmed wave is looked at on its devices, and with ``ask`` from outside
-    and inside: nothing is called confirmed because it once was. After a Ctrl-C nobody waits for that.
+    and inside: nothing is called confirmed because it once was. Without ``ask`` the last one is left out, of which all
+    that was seen a moment ago. After a Ctrl-C nobody waits for that.
     """
     found = Standing((), {}, {})
-    for wave in _confirmed(plan, progress):
+    confirmed = list(_confirmed(plan, progress))
+    for wave in confirmed if ask else confirmed[:-1]:
         names = dict.fromkeys(wave.pacs)
         if (doubt := progress[wave.number].doubt) is not None:
             found.doubtful.update(dict.fromkeys(names, doubt))

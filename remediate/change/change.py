@@ -16,7 +16,7 @@ from nornir.core import Nornir
 
 from remediate import errors, runner, tasks
 from remediate.change import approval as approvals
-from remediate.change import between, guarding, hooks, own_code, provenance, replaying, sources, statuses
+from remediate.change import between, guarding, hooks, lacking, own_code, provenance, replaying, sources, statuses
 from remediate.change.approval import Approval, Hand
 from remediate.change.devices import Means, Progress, utc_now
 from remediate.change.durations import DEVICE_DEADLINE
@@ -205,13 +205,12 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
             device = site.devices[done.device]
             state = states[done.device]
             for section in done.sections:
-                if state.sections.get(section.name) != section.rules:
-                    raise errors.DriftError(
-                        f"section {section.name} of the guard is not what change {change} left",
-                        where=done.device,
-                        next="see what changed it since (remediate record list), and take that back first",
-                    )
-            back = [Section(name=s.name, intent=s.intent, rules=s.previous, previous=s.rules) for s in done.sections]
+                lacking.check_left(change, done.device, section, state.sections.get(section.name))
+            # Something of it may have been taken out since: the rest goes, or becomes what was before.
+            back = [
+                Section(name=s.name, intent=s.intent, rules=s.previous, previous=state.sections.get(s.name))
+                for s in done.sections
+            ]
             undoing = guarding.candidate(device, back, state, renderer)
             states[done.device] = guarding.predicted(device, state, undoing)
             candidates.append(undoing)

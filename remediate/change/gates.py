@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -45,10 +46,14 @@ def check_simulated(wave: Wave) -> None:
     )
 
 
-def check_baseline(look: Look, bystanders: Collection[str] = ()) -> None:
+def check_baseline(
+    look: Look, bystanders: Collection[str] = (), shut_out: Mapping[str, Collection[str]] = MappingProxyType({})
+) -> list[tuple[str, str]]:
     """Unknown stops; so does a care path that is broken already. An exposure is what we came for.
 
     ``bystanders``: archives for which nothing is configured; whatever is wrong with them was so before.
+    ``shut_out``: PACS → peers that the guard itself denies and this change lets pass again. Those of them whose care
+    path is broken are returned, each as PACS and peer: to mend that is what we came for too.
     """
     findings = [(j.pacs, f) for j in look.judgements if j.pacs not in bystanders for f in j.findings]
     unknown = [
@@ -59,16 +64,20 @@ def check_baseline(look: Look, bystanders: Collection[str] = ()) -> None:
             "the baseline is not known: " + "; ".join(dict.fromkeys(unknown)),
             next="nothing was changed; mend the vantage or the archive, and run again",
         )
+    unmet = [
+        (pacs, f) for pacs, f in findings if f.outcome is Outcome.UNMET and f.expectation.purpose is Purpose.CARE_PATH
+    ]
     broken = [
         f"{pacs}, peer {f.expectation.peer or '-'}: {f.why}"
-        for pacs, f in findings
-        if f.outcome is Outcome.UNMET and f.expectation.purpose is Purpose.CARE_PATH
+        for pacs, f in unmet
+        if f.expectation.peer not in shut_out.get(pacs, ())
     ]
     if broken:
         raise CarePathBroken(
             "a care path is broken before anything was changed: " + "; ".join(dict.fromkeys(broken)),
             next="nothing was changed; see that the archive serves its peers, or correct `access`, and run again",
         )
+    return list(dict.fromkeys((pacs, f.expectation.peer) for pacs, f in unmet if f.expectation.peer))
 
 
 def check_after(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from remediate import tasks
-from remediate.change import gates, live, windows
+from remediate.change import evidence, gates, lacking, live, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes
 from remediate.change.machine import Step
@@ -53,6 +53,7 @@ class Preparation:
                 next="nothing was changed; a vantage whose canary is silent sees every port closed",
             )
         self._look_at_devices()
+        self._keep_evidence()
         paths = self._live_paths()
         watch.stage(wave.number, "baseline", "what every vantage can do now")
         before = self._eyes.look(wave.expectations, wave.not_asked, unasked=wave.unasked)
@@ -62,7 +63,12 @@ class Preparation:
         self._step(Step.BASELINE, **before.record(), running=self.at.running, units=units)
         watch.looked(wave.number, "before", before.judgements)
         if not wave.reopens:
-            gates.check_baseline(before, wave.bystanders)
+            own = lacking.shut_out(wave)
+            for pacs, peer in gates.check_baseline(before, wave.bystanders, own):
+                watch.alarm(
+                    f"{peer} does not reach {pacs}, and the guard's own denials on {', '.join(own[pacs][peer])} "
+                    "are the cause: what let it pass there is gone; this change puts that back"
+                )
         if self._devices.candidates and self.needed():
             if paths is not None:
                 paths.check()
@@ -103,6 +109,16 @@ class Preparation:
         devices = self.means.site.devices
         if elsewhere := [name for name in self._devices.candidates if set(devices[name].management) != {LOCAL}]:
             self._devices.on(tasks.log_in_afresh, elsewhere, site=self.means.site, units=self.at.units)
+
+    def _keep_evidence(self) -> None:
+        """Before our own looks are counted and logged there, too, and before a push takes rules with their counters."""
+        if not self._devices.candidates:
+            return
+        collected = evidence.collect(self.wave, self.means.site, self.means.nornir, self.means.steady)
+        kept = {name: traces.model_dump(mode="json") for name, traces in collected.items()}
+        self.means.journal.append("evidence", {"wave": self.wave.number, "evidence": kept})
+        for text in evidence.notes(collected):
+            self.means.watch.note(text)
 
     def _live_paths(self) -> live.Live | None:
         """Who is connected now, in the record before anything can end it; None where nothing is closed."""

@@ -17,6 +17,7 @@ from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.preparing import Preparation
 from remediate.change.undoing import Undoing
 from remediate.errors import (
+    DriftError,
     Inconclusive,
     Interrupted,
     NeedsHands,
@@ -86,6 +87,8 @@ class WaveRun:
                     return self._saved_before_the_crash()
                 undecided = self.state in (State.ARMED, State.PUSHED, State.VERIFIED)
                 if undecided and found <= {platforms.ARMED, platforms.CONFIRMED}:
+                    if self.state is State.ARMED and (error := self._cut_short()):
+                        return self._take_back(error)
                     try:
                         self._eyes.open(all_needed=self.wave.on_unknown is not OnUnknown.HOLD)
                     except RemediateError as error:
@@ -132,6 +135,19 @@ class WaveRun:
                 next="see what differs; to take it back: remediate rollback",
             )
         return self.state
+
+    def _cut_short(self) -> RemediateError | None:
+        """Of a push whose end nobody has seen: that not all of it is there, which was nobody else's doing."""
+        try:
+            self._devices.check_armed()
+        except DriftError as error:
+            return VerificationFailed(
+                f"the program ended in the middle of the push, and not all of it has reached {error.where}",
+                next="run again",
+            )
+        except RemediateError as error:
+            return error  # what cannot be asked cannot be confirmed
+        return None
 
     # -- nothing pushed -------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from remediate.model.device import Device, Login
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent, Intent, UnpublishIntent
 from remediate.model.site import IPAddress
+from remediate.model.traces import Traces
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
 PLATFORMS = {
@@ -106,6 +107,13 @@ class Platform(Protocol):
 
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:
         """Who is connected to those services now; only looked at. ``ports``: the archive's own."""
+        ...
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:
+        """Who came there until now, as counters, logs and translations tell; only looked at.
+
+        ``addresses``: before any translation and behind it. What cannot be read is said in it.
+        """
         ...
 
 

@@ -43,6 +43,7 @@ def wave_story(wave: Wave, entries: Sequence[Entry]) -> WaveStory:
         at_boot=last.get("at_boot", {}),
         connected=_connected(entries),
         hooks=tuple(_hooks(entries)),
+        kept=_kept(entries),
         unasked=wave.unasked,
         nothing_to_close=wave.nothing_to_close,
     )
@@ -80,6 +81,12 @@ def _connected(entries: Sequence[Entry]) -> schema.Connected | None:
         addresses=len({one["address"] for one in live}),
         cut=tuple(schema.CutOff(**{key: one[key] for key in keys}) for one in found.data["cut"]),
     )
+
+
+def _kept(entries: Sequence[Entry]) -> schema.Kept | None:
+    """The first: after a crash there may be a second one, which our own push may have changed."""
+    entry = next((e for e in entries if e.kind == "evidence"), None)
+    return schema.Kept(at=entry.at, devices=entry.data["evidence"]) if entry is not None else None
 
 
 def _reason(moves: Sequence[Entry]) -> str:

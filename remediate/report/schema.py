@@ -12,6 +12,7 @@ from remediate.model.base import Value
 from remediate.model.change import Plan, State
 from remediate.model.observation import CanaryReport, Rung
 from remediate.model.site import IPAddress, Role, ServiceKind
+from remediate.model.traces import Traces
 from remediate.model.verdict import Grade, Outcome, Purpose, Unasked, Verdict
 
 SCHEMA_VERSION = 1
@@ -149,6 +150,13 @@ class Connected(Value):
     cut: tuple[CutOff, ...]
 
 
+class Kept(Value):
+    """What the devices told of who came to the archives, kept before anything was armed. ``devices``: by name."""
+
+    at: datetime
+    devices: dict[str, Traces]
+
+
 class WaveStory(Value):
     """``unasked``: PACS → the sides that its verdict does without. ``nothing_to_close``: PACS → the controls that have
     nothing to close there.
@@ -171,6 +179,7 @@ class WaveStory(Value):
     at_boot: dict[str, str]
     connected: Connected | None
     hooks: tuple[HookStory, ...]
+    kept: Kept | None = None
     unasked: dict[str, tuple[Unasked, ...]] = {}
     nothing_to_close: dict[str, tuple[str, ...]] = {}
 

@@ -374,7 +374,7 @@ def entries(found: Iterable[Entry]) -> RenderableType:
 
 _LONG = frozenset(
     {"plan", "observations", "canaries", "running", "wave", "state", "not_asked", "scope", "host", "unmet"}
-    | {"token", "tokens", "reason"}
+    | {"token", "tokens", "reason", "evidence", "unasked"}
 )
 _HASH = 16
 

@@ -48,6 +48,7 @@ __all__ = [
     "compare",
     "confirm",
     "discard",
+    "evidence",
     "forget",
     "framework",
     "live_peers",
@@ -161,6 +162,11 @@ def compare(task: Task, check: Callable[[str, str], object]) -> Result:
 def live_peers(task: Task, wanted: Mapping[str, tuple[Collection[IPAddress], Collection[int]]]) -> Result:
     """Who is connected now to the addresses and ports that are given for that device. Only looked at."""
     return Result(host=task.host, result=_session(task).live_peers(*wanted[task.host.name]))
+
+
+def evidence(task: Task, wanted: Mapping[str, tuple[Collection[IPAddress], Collection[int]]]) -> Result:
+    """Who came to the addresses and ports that are given for that device. Only looked at."""
+    return Result(host=task.host, result=_session(task).evidence(*wanted[task.host.name]))
 
 
 def objections(task: Task, text: str) -> Result:

@@ -56,7 +56,8 @@ class Forty:
         return self.folder / "site" / "playbooks" / "close_dicom_exposure.yaml"
 
     def start(self, *args: str) -> subprocess.Popen[str]:
-        env = {**os.environ, "REMEDIATE_RECORD": str(self.folder / "record.db")}
+        # A care path that is cut here is cut for good: nothing is learnt by asking it for 90 s.
+        env = {**os.environ, "REMEDIATE_RECORD": str(self.folder / "record.db"), "REMEDIATE_PATIENCE": "20"}
         return subprocess.Popen(
             [str(REMEDIATE), *args],
             stdout=subprocess.PIPE,

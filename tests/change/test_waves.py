@@ -174,8 +174,8 @@ def test_first_must_be_some_of_the_hosts(good: Fleet) -> None:
 def test_the_next_wave_waits_also_after_a_crash(good: Fleet, tmp_path: Path) -> None:
     loaded, plan = good.planned(f"{SERIAL}  soak: 15\n")
     file = tmp_path / "r.db"
-    kinds = ("planned", "preflight", "live peers", "baseline", "arming", "pushing", "pushed", "all pushed", "looked",
-             "verified", "confirming", "device confirmed", "confirmed", "soaking")  # fmt: skip
+    kinds = ("planned", "preflight", "evidence", "live peers", "baseline", "arming", "pushing", "pushed", "all pushed",
+             "looked", "verified", "confirming", "device confirmed", "confirmed", "soaking")  # fmt: skip
     with (
         RecordThatStops.open(file, at=len(kinds)) as stopping,
         change.desk(loaded, stopping, Quiet()) as desk,
@@ -250,7 +250,7 @@ def test_it_is_asked_again_right_before_the_push(good: Fleet, tmp_path: Path) ->
     done = run(good.planned(SERIAL + NIGHT), tmp_path / "r.db", hours=[OPEN, LATE])
     assert (done.exit_status, states(done)) == (3, [State.STOPPED])
     kinds = [entry.kind for entry in entries(tmp_path / "r.db")]
-    assert kinds == ["planned", "preflight", "live peers", "baseline", "stopped", "ended"]
+    assert kinds == ["planned", "preflight", "evidence", "live peers", "baseline", "stopped", "ended"]
     assert good.guarded() == {"archive-a": False, "archive-b": False}
 
 

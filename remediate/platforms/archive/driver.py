@@ -20,6 +20,7 @@ from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent
 from remediate.model.site import IPAddress
+from remediate.model.traces import Traces
 from remediate.platforms import Pace, PushState, deadman, unit
 from remediate.platforms.archive import certificates, connections, directory, scripts
 from remediate.platforms.archive.files import Files
@@ -183,6 +184,9 @@ class ArchiveFile:
         except ValueError as error:
             return LivePeers(cannot=f"what ss shows there cannot be read: {error}")
         return LivePeers(connections=tuple(one for one in found if one is not None), how="its open connections")
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:  # noqa: ARG002 -- nothing
+        return Traces(lacks=("its log, which may name patients, is not read",))
 
     def abort(self) -> None:
         self._session.abort()

@@ -28,8 +28,9 @@ from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.site import IPAddress
+from remediate.model.traces import Traces
 from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, Pace, PushState, unit
-from remediate.platforms.cisco_ios import lacking, marks, siblings
+from remediate.platforms.cisco_ios import evidence, lacking, marks, siblings
 from remediate.platforms.cisco_ios.config import MARKER, Config, redacted
 from remediate.platforms.cisco_ios.fitting import check_fits
 from remediate.platforms.cisco_ios.foreign import differences, others_unsaved
@@ -257,6 +258,9 @@ class CiscoIos:
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002
         """An access list keeps no connections, and a translation that never changes is not taken away when they end."""
         return LivePeers(cannot="IOS lists no connections but translated ones, and those are not asked for")
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:
+        return evidence.collect(lambda command: self._session.say(command, timeout=SHOWING).text, addresses, ports)
 
     def abort(self) -> None:
         self._session.abort()

@@ -10,8 +10,9 @@ from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.device import Device
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.site import IPAddress
+from remediate.model.traces import Traces
 from remediate.platforms import Pace, PushState, deadman, unit
-from remediate.platforms.linux_nftables import conntrack, scripts, siblings
+from remediate.platforms.linux_nftables import conntrack, evidence, scripts, siblings
 from remediate.platforms.linux_nftables.noted import noted
 from remediate.platforms.session import Session
 
@@ -169,6 +170,9 @@ class LinuxNftables:
         lines = self._deadman.must(scripts.ROUTES, "does not show its routes", *sorted(map(str, sources))).out
         parts = [line.split() for line in lines.splitlines()]
         return {ip_address(found[0]): found[1] for found in parts if len(found) == 2}
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:  # noqa: ARG002 -- of all
+        return evidence.collect(self._deadman.run, addresses)
 
     def abort(self) -> None:
         self._session.abort()
