@@ -288,6 +288,9 @@ table inet filter {{
                     found[device] = line.replace(b"\0", b" ").decode(errors="replace").strip()[:160]
         return found
 
+    def save(self) -> None:
+        pass  # see ``unsaved``
+
     def unsaved(self) -> bool:
         return False  # the guard is saved beside the others' rules, not with them
 

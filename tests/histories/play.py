@@ -14,7 +14,7 @@ from tests.histories import journal, oracle
 from tests.histories.language import Event, History, Step
 from tests.histories.oracle import Broken
 from tests.histories.programs import Program, Prompt
-from tests.histories.sites import BEHIND, Site
+from tests.histories.sites import BEHIND, NAMES, Site
 
 #: Operator → their record, and which of the inventories is theirs.
 _DESKS = {"alice": ("one", 0), "bob": ("one", 0), "carol": ("two", 0), "dave": ("one", 1)}
@@ -112,7 +112,7 @@ class Play:
         return "", []
 
     def _settle(self) -> tuple[str, list[Broken]]:
-        """Everybody ends what they began: afterwards nothing may be unknown but what needs hands."""
+        """Everybody ends what they began, and colleagues save what they edited: afterwards nothing may be unknown."""
         notes = []
         for operator in tuple(self._held):
             note, broken = self._go(operator)
@@ -120,16 +120,22 @@ class Play:
             if broken:
                 return "; ".join(notes), broken
         notes.append(self._timers())
-        for record, operator, inventory in (("one", "alice", 0), ("two", "carol", 0), ("one", "dave", 1)):
-            for _ in range(_RESUMES):
-                waiting = [c for c in journal.changes(self._folder / f"{record}.db") if not c.ended]
-                if not waiting:
-                    break
-                note, broken = self._run(operator, ["resume", waiting[0].name], record, inventory, None)
-                notes.append(f"{operator} resume: {note}")
+        self._site.save()
+        for _ in range(_RESUMES):
+            for record, change in self._unfinished():
+                inventory = int(any(name == names[1] for name in change.devices for names in NAMES.values()))
+                note, broken = self._run("alice", ["resume", change.name], record, inventory, None)
+                notes.append(f"resume {change.name}: {note}")
                 if broken:
                     return "; ".join(notes), broken
-        return "; ".join(filter(None, notes)), []
+        left = [change.name for _, change in self._unfinished()]
+        broken = [Broken("never at rest", f"{name} does not end, however often it is resumed") for name in left]
+        return "; ".join(filter(None, notes)), broken
+
+    def _unfinished(self) -> list[tuple[str, journal.Change]]:
+        """With the name of the record."""
+        paths = {path.stem: path for path in self._records}
+        return [(name, one) for name, path in paths.items() for one in journal.changes(path) if not one.ended]
 
     def _timers(self) -> str:
         """Until nothing on a device is armed."""

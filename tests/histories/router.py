@@ -285,6 +285,12 @@ class Routers:
                 found[device] = " ".join(said.split())
         return found
 
+    def save(self) -> None:
+        for device, edits in self._edits.items():
+            if edits.running != edits.boot:
+                self._terminals[device].type("write memory")
+                edits.boot = list(edits.running)
+
     def unsaved(self) -> bool:
         return any(edits.running != edits.boot for edits in self._edits.values())
 

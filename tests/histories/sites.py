@@ -66,6 +66,10 @@ class Site(Protocol):
 
     def armed(self) -> dict[str, str]: ...
 
+    def save(self) -> None:
+        """Colleagues save what they have edited."""
+        ...
+
     def unsaved(self) -> bool:
         """Whether a colleague's edit stands in the way of a save."""
         ...
