@@ -196,7 +196,9 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     running: dict[str, str] = {}
     for name, result in runner.run(desk.nornir, tasks.look_at_device, hosts=names).items():
         raise_first(result.exception)
-        running[name] = result[0].result.running
+        look: tasks.DeviceLook = result[0].result
+        look.check(name)
+        running[name] = look.running
     states = {name: guarding.read(site.devices[name], text) for name, text in running.items()}
     waves = []
     for number, wave in enumerate(reversed(confirmed), start=1):

@@ -123,6 +123,13 @@ class DeviceLook(Value):
     unit: Unit
     pace: platforms.Pace = platforms.Pace()
 
+    def check(self, device: str) -> None:
+        """Raises DeviceError with what the device lacks for a safe change."""
+        if self.lacks:
+            raise DeviceError(
+                "cannot take a safe change:" + "".join(f"\n  - {lack}" for lack in self.lacks), where=device
+            )
+
 
 def check_nothing_pending(device: str, pending: Pending | None) -> None:
     """Raises PendingChange: what is provisional may be gone in a moment, and is not ours to confirm or undo."""
