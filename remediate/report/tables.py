@@ -321,9 +321,10 @@ def _ended(done: Outcome) -> str:
     if State.NEEDS_HANDS in states:
         return f"NEEDS HANDS. {done.reason}"
     if State.ROLLED_BACK in states:
-        return f"taken back. {done.reason}"
+        return f"{_waves(done, State.ROLLED_BACK, 'was ')}taken back. {done.reason}"
     if State.STOPPED in states:
-        return f"stopped before anything was pushed. {done.reason}"
+        which = _waves(done, State.STOPPED)
+        return f"{which}stopped before anything {'of it ' if which else ''}was pushed. {done.reason}"
     exposed = [j.pacs for wave in done.waves for j in wave.judgements if j.verdict is not Verdict.PROTECTED]
     if State.CONFIRMED in states:
         said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
@@ -331,6 +332,13 @@ def _ended(done: Outcome) -> str:
     if exposed:
         return f"nothing was changed, and not protected: {', '.join(exposed)}"
     return "nothing to change: protected already"
+
+
+def _waves(done: Outcome, state: State, verb: str = "") -> str:
+    """Which of several waves ended so; of the others it is not true."""
+    if len({wave.state for wave in done.waves}) == 1:
+        return ""
+    return f"wave {', '.join(str(wave.number) for wave in done.waves if wave.state is state)} {verb}"
 
 
 def changes(found: Iterable[ChangeSummary]) -> Table:
