@@ -16,6 +16,7 @@ from remediate.judge import judge
 from remediate.model.change import Wave
 from remediate.model.observation import Observation, Rung
 from remediate.model.site import (
+    Access,
     Addresses,
     Canary,
     Pacs,
@@ -232,6 +233,16 @@ def test_a_bystander_holds_nothing_up_but_is_not_harmed_either(before: Rung, aft
         return
     with pytest.raises(VerificationFailed if after is Rung.CLOSED else NotKnown, match="pacs-inside"):
         gates.check_after(look(after), bystanders={"pacs-inside"}, before=look(before))
+
+
+@pytest.mark.parametrize("peers", [(), (CT,)])
+def test_that_nobody_looks_is_said_with_every_verdict(peers: tuple[Peer, ...]) -> None:
+    archive = pacs(access=Access(peers=peers))
+    lines = {"the outside: no vantage outside looks at it": (INTERNET,), "the care path: no vantage inside": (CLINIC,)}
+    for start, places in lines.items():
+        assert any(line.startswith(start) for line in expectations(archive, ()).not_asked)
+        there = expectations(pacs(), places).not_asked
+        assert not any(line.startswith(start) for line in there)
 
 
 def test_every_inconclusive_says_why() -> None:
