@@ -298,6 +298,12 @@ def outcome(done: Outcome) -> RenderableType:
             for judgement in wave.judgements
             for line in story.scope(judgement.pacs, judgement.unasked)
         ),
+        # The first one is in the last sentence.
+        *(
+            Text(f"wave {w.number}: {w.state.value}. {w.reason}")
+            for w in done.waves
+            if w.reason not in ("", done.reason)
+        ),
         *(
             Text(f"{device}: its services did not answer for {seconds:.1f} s")
             for wave in done.waves
