@@ -349,7 +349,8 @@ def _ended(done: Outcome) -> str:
             return f"stopped before anything{more} was pushed. {done.reason}"
         return f"{_waves(done, State.ROLLED_BACK, 'was ')}taken back. {done.reason}"
     if State.STOPPED in states:
-        return f"{_waves(done, State.STOPPED)}stopped before anything{more} was pushed. {done.reason}"
+        which = _waves(done, State.STOPPED)
+        return f"{which}stopped before anything{' of it' if which else more} was pushed. {done.reason}"
     exposed = [j.pacs for wave in done.waves for j in wave.judgements if j.verdict is not Verdict.PROTECTED]
     if State.CONFIRMED in states:
         said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
