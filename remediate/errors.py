@@ -150,6 +150,10 @@ class DriftError(DeviceError):
     """The device's configuration is not the one that the plan was made for."""
 
 
+class NotInForce(DriftError):
+    """What was pushed and confirmed is no longer there: the device has started anew, or somebody took it away."""
+
+
 class PendingChange(DeviceError):
     """The device has a provisional change that is not ours to touch. ``seconds_left``: until it ends by itself."""
 

@@ -6,8 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from remediate.model.observation import UNREACHED, CanaryReport, Observation, Question, Rung
-from remediate.model.site import Role
-from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Verdict
+from remediate.model.site import IPAddress, Role
+from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Unasked, Verdict
+
+#: From which vantage to which address.
+Way = tuple[str, IPAddress]
+NOT_ATTRIBUTED = "not attributed"
 
 
 def judge(
@@ -19,26 +23,41 @@ def judge(
     not_asked: tuple[str, ...] = (),
     asked_after: datetime | None = None,
     reached_before: Collection[Question] = (),
+    unasked: tuple[Unasked, ...] = (),
 ) -> Judgement:
     """The verdict on one PACS.
 
     ``canaries``: every report of the round; a vantage counts only if it has some and all are alive.
     ``asked_after``: evidence from before that moment is none.
-    ``reached_before``: questions that got through at the baseline; *filtered* now is then credited to the guard.
+    ``reached_before``: questions that got through at the baseline; *filtered* now is then credited to the guard, and
+    *unreachable* counts as closed, see ``finding``.
+    ``unasked``: the sides that its verdict may do without. Where something is asked of such a side, the answer counts.
     """
+    expected = tuple(e for e in expectations if e.question.pacs == pacs)
     answers = {o.question: o for o in observations if o.question.pacs == pacs}
     alive = seeing(canaries)
+    got_through = (*reached_before, *(o.question for o in answers.values() if o.rung.reachable))
+    ways = {way(question) for question in got_through if question.pacs == pacs}
+    care = [
+        finding(e, answers.get(e.question), alive, asked_after).outcome is Outcome.MET
+        for e in expected
+        if e.purpose is Purpose.CARE_PATH
+    ]
+    # Where nobody inside looks, that is known of nobody, unless somebody has accepted just that.
+    care_is_served = all(care) and (bool(care) or any(side.purpose is Purpose.CARE_PATH for side in unasked))
     findings = tuple(
-        finding(e, answers.get(e.question), alive, asked_after, reached_before)
-        for e in expectations
-        if e.question.pacs == pacs
+        finding(
+            e, answers.get(e.question), alive, asked_after, reached_before, ways=ways, care_is_served=care_is_served
+        )
+        for e in expected
     )
     return Judgement(
         pacs=pacs,
-        verdict=_verdict(findings),
+        verdict=_verdict(findings, unasked),
         findings=findings,
         vantages=tuple(dict.fromkeys(f.expectation.question.vantage for f in findings)),
         not_asked=not_asked,
+        unasked=unasked,
     )
 
 
@@ -50,14 +69,27 @@ def seeing(canaries: Iterable[CanaryReport]) -> dict[str, bool]:
     return alive
 
 
+def way(question: Question) -> Way:
+    return question.vantage, question.address
+
+
 def finding(
     expectation: Expectation,
     observation: Observation | None,
     alive: Mapping[str, bool],
     asked_after: datetime | None = None,
     reached_before: Collection[Question] = (),
+    *,
+    ways: Collection[Way] = (),
+    care_is_served: bool = False,
 ) -> Finding:
-    """One expectation against its observation, None where there is none. ``alive``: see ``seeing``."""
+    """One expectation against its observation, None where there is none. ``alive``: see ``seeing``.
+
+    ``ways``: on which something got through, at the baseline or in this round. ``care_is_served``: no care path of the
+    archive is unmet or unknown. Both decide over *unreachable*: it may be the vantage's own want of a route, or the
+    archive may be gone, so it is closed only where neither can be. An ICMP message that says that a rule forbids it is
+    closed without: nobody says that of a host that is gone.
+    """
 
     def found(outcome: Outcome, why: str = "", attributed: bool | None = None) -> Finding:
         return Finding(
@@ -75,8 +107,26 @@ def finding(
     )
     if outcome is Outcome.MET and purpose is Purpose.OUTSIDE_CLOSED and rung is Rung.FILTERED:
         attributed = expectation.attributable or expectation.question in reached_before
-        return found(outcome, "" if attributed else "not attributed", attributed)
+        return found(outcome, "" if attributed else NOT_ATTRIBUTED, attributed)
+    if outcome is Outcome.MET and purpose.forbids and rung is Rung.UNREACHABLE:
+        attributed = expectation.attributable or way(expectation.question) in ways
+        if observation.icmp is not None and observation.icmp.forbids:
+            return found(outcome, "" if attributed else NOT_ATTRIBUTED, attributed)
+        said = f"{rung} ({observation.detail})" if observation.detail else f"{rung}"
+        if not attributed:
+            return found(Outcome.UNKNOWN, f"{said}: {_uncredited(expectation)}", attributed)
+        if not care_is_served:
+            return found(Outcome.UNKNOWN, f"{said}: not every care path is served, so the archive itself may be gone")
+        return found(outcome, attributed=attributed)
     return found(outcome, why)
+
+
+def _uncredited(expectation: Expectation) -> str:
+    """Why *unreachable* says nothing, and what would make it say something."""
+    text = f"vantage {expectation.question.vantage} never reached the archive, and may have no way there"
+    if expectation.purpose is not Purpose.OUTSIDE_CLOSED:
+        return text
+    return f"{text}; a canary `behind` the archive's device on port {expectation.question.port} would tell"
 
 
 def weigh(
@@ -108,7 +158,7 @@ def weigh(
     return Outcome.MET, ""
 
 
-def _verdict(findings: tuple[Finding, ...]) -> Verdict:
+def _verdict(findings: tuple[Finding, ...], unasked: tuple[Unasked, ...]) -> Verdict:
     def some(outcome: Outcome, purpose: Purpose) -> bool:
         return any(f.outcome is outcome and f.expectation.purpose is purpose for f in findings)
 
@@ -117,7 +167,9 @@ def _verdict(findings: tuple[Finding, ...]) -> Verdict:
     if some(Outcome.UNMET, Purpose.CARE_PATH):
         return Verdict.CARE_PATH_BROKEN
     # Both sides must have been asked: a closed port beside a dead archive is no protection.
-    met = all(some(Outcome.MET, purpose) for purpose in (Purpose.OUTSIDE_CLOSED, Purpose.CARE_PATH))
+    sides = {Purpose.OUTSIDE_CLOSED, Purpose.CARE_PATH}
+    without = {side.purpose for side in unasked} - {f.expectation.purpose for f in findings}
+    met = any(some(Outcome.MET, side) for side in sides) and all(some(Outcome.MET, side) for side in sides - without)
     if met and not any(some(Outcome.UNKNOWN, purpose) for purpose in Purpose):
         return Verdict.PROTECTED
     return Verdict.INCONCLUSIVE

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from remediate.model.base import Value
 from remediate.model.observation import UNREACHED, Question, Rung
+from remediate.model.origin import is_inside
 from remediate.model.site import IPAddress, Pacs, Peer, Published, Role, Service, ServiceKind, Vantage, Zone
-from remediate.model.verdict import Expectation, Grade, Purpose
+from remediate.model.verdict import Expectation, Grade, Purpose, Unasked
 
 #: Our own calling AE title, wherever we do not stand in a peer's place: it names us to whoever reads the PACS's log.
 PROBE_AE_TITLE = "RMD_PROBE"
@@ -46,10 +47,14 @@ _ASKED_FROM_INSIDE = frozenset({ServiceKind.DICOM, ServiceKind.DICOMWEB, Service
 
 
 class Expected(Value):
-    """Expectations for one PACS, and, for people, what they leave out."""
+    """Expectations for one PACS, and, for people, what they leave out.
+
+    ``unasked``: the sides on which it has nothing that could be asked.
+    """
 
     expectations: tuple[Expectation, ...]
     not_asked: tuple[str, ...]
+    unasked: tuple[Unasked, ...] = ()
 
 
 def all_closed(pacs: Pacs) -> Left:
@@ -63,26 +68,26 @@ def expectations(
 
     ``outside``: what the outside may see, None: nothing; of a service that is not in it, nothing is expected there.
     ``strangers``: what may be seen inside without certificate and password.
-    A peer's AE title is used only from the vantage that stands in that peer's place. From an inside vantage that
-    is nobody's place, the PACS must merely be reachable (grade ``same segment``).
+    A peer's AE title is used only from the vantage that stands in that peer's place; outside, too: there the archive
+    must serve it at its published address. From an inside vantage that is nobody's place, the PACS must merely be
+    reachable (grade ``same segment``).
     """
     vantages = tuple(vantages)
     outside = all_closed(pacs) if outside is None else outside
     made: list[Expectation] = []
     not_asked: list[str] = []
     for vantage in vantages:
-        if vantage.zone is Zone.OUTSIDE:
+        if (peer := standing(pacs, vantage)) is not None:
+            made += _served(pacs, vantage, peer)
+        elif vantage.zone is Zone.OUTSIDE:
             made += _closed(pacs, vantage, outside)
         elif vantage.peer is None:
             made += _reachable(pacs, vantage)
-        else:
-            for peer in pacs.access.peers:
-                if peer.name == vantage.peer:
-                    made += _served(pacs, vantage, peer)
         if vantage.zone is Zone.INSIDE:
             made += _refused(pacs, vantage, strangers or {})
+    nothing_outside = _nothing_outside(pacs, outside)
     if not any(e.purpose is Purpose.OUTSIDE_CLOSED for e in made):
-        not_asked.append("the outside: no outside address, or no outside vantage")
+        not_asked.append(f"the outside: {nothing_outside or _nobody_outside(pacs)}")
     not_asked += [
         f"{service.kind} on port {service.port}: no control of this play concerns it; the outside may reach it"
         for service in pacs.services
@@ -95,13 +100,49 @@ def expectations(
         if outside_has and service.port not in outside_has
     ]
     not_asked += _left_out(pacs, vantages)
-    return Expected(expectations=tuple(dict.fromkeys(made)), not_asked=tuple(not_asked))
+    return Expected(
+        expectations=tuple(dict.fromkeys(made)),
+        not_asked=tuple(not_asked),
+        unasked=(Unasked(purpose=Purpose.OUTSIDE_CLOSED, why=nothing_outside),) if nothing_outside else (),
+    )
+
+
+def _nothing_outside(pacs: Pacs, outside: Left) -> str:
+    """Why nobody outside could reach what is expected to be closed; "" where somebody could."""
+    if any(service.port in outside for _, service in pacs.seen_from(Zone.OUTSIDE)):
+        return ""
+    if pacs.addresses.outside:
+        return "nothing that this play concerns is at an outside address of it"
+    return "" if routed(pacs) else "it has no outside address, so it is reached from inside only"
+
+
+def _nobody_outside(pacs: Pacs) -> str:
+    if pacs.addresses.outside:
+        return "no vantage outside looks at it"
+    return f"its address {routed(pacs)[0]} is a public one, and addresses.outside does not name it"
+
+
+def routed(pacs: Pacs) -> tuple[IPAddress, ...]:
+    """Of its inside addresses those to which the internet may have a route."""
+    return tuple(where.address for where in pacs.addresses.inside if not is_inside(where.address))
+
+
+def standing(pacs: Pacs, vantage: Vantage) -> Peer | None:
+    """The peer of that archive in whose place the vantage stands.
+
+    Outside that is one that comes in by the published address; whoever is to come by the VPN is a stranger there.
+    """
+    peer = next((peer for peer in pacs.access.peers if peer.name == vantage.peer), None)
+    if peer is None or vantage.zone is Zone.INSIDE:
+        return peer
+    versions = {where.address.version for where in pacs.addresses.outside}
+    return peer if peer.via is None and peer.source.version in versions else None
 
 
 def unreached(
     pacs: str, places: Iterable[tuple[IPAddress, Service, int]], ae_title: str, vantages: Iterable[Vantage]
 ) -> tuple[Expectation, ...]:
-    """That nobody gets through to these places from outside: address, service, and the port seen there.
+    """That no stranger gets through to these places from outside: address, service, and the port seen there.
 
     ``pacs``: an archive, or the address where nobody knows whether it is one; that is asked no more than to associate.
     """
@@ -122,15 +163,16 @@ def unreached(
             rungs=CLOSED,
         )
         for vantage in vantages
-        if vantage.zone is Zone.OUTSIDE
+        if vantage.zone is Zone.OUTSIDE and vantage.peer is None
         for address, service, port in places
     )
 
 
-def counting(expectation: Expectation) -> Expectation:
+def counting(expectation: Expectation, vantages: Mapping[str, Vantage]) -> Expectation:
     """The same, and the archive may be asked how much it holds; from outside never."""
     question = expectation.question
-    if expectation.purpose is not Purpose.CARE_PATH or not question.kind.is_web:
+    inside = vantages[question.vantage].zone is Zone.INSIDE
+    if expectation.purpose is not Purpose.CARE_PATH or not question.kind.is_web or not inside:
         return expectation
     return expectation.model_copy(update={"question": question.model_copy(update={"count": True})})
 
@@ -177,7 +219,7 @@ def _reachable(pacs: Pacs, vantage: Vantage) -> Iterator[Expectation]:
 
 
 def _served(pacs: Pacs, vantage: Vantage, peer: Peer) -> Iterator[Expectation]:
-    for where, service in pacs.seen_from(Zone.INSIDE):
+    for where, service in pacs.seen_from(vantage.zone):
         if where.address.version != peer.source.version or not _asked_from(vantage, pacs, service):
             continue
         for role in peer.roles:
@@ -204,7 +246,7 @@ def _asked_from(vantage: Vantage, pacs: Pacs, service: Service) -> bool:
 
 def simulated(pacs: Pacs, vantages: Iterable[Vantage]) -> tuple[str, ...]:
     """The peers in whose place no vantage stands: nobody sees whether they are served."""
-    places = {v.peer for v in vantages if v.zone is Zone.INSIDE}
+    places = {peer.name for vantage in vantages if (peer := standing(pacs, vantage)) is not None}
     return tuple(peer.name for peer in pacs.access.peers if peer.name not in places)
 
 

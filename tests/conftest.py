@@ -55,7 +55,7 @@ exit 0
 """
 #: These begin first, and each of their tests goes to whichever worker is free. Of other folders a file goes to one
 #: worker as a whole: what its tests share is then made once.
-_LONG = ("e2e", "faults", "platforms")
+_LONG = ("histories", "e2e", "faults", "platforms")
 
 
 def _alone(*argv: str) -> list[str]:

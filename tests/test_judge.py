@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from remediate.judge import judge
-from remediate.model.observation import UNREACHED, Observation, Rung
-from remediate.model.site import Role
-from remediate.model.verdict import Expectation, Judgement, Outcome, Purpose, Verdict
+from remediate.model.observation import UNREACHED, Icmp, Observation, Rung
+from remediate.model.site import Canary, Role
+from remediate.model.verdict import Expectation, Judgement, Outcome, Purpose, Unasked, Verdict
 from remediate.policy import expectations
 from tests.factories import CLINIC, INTERNET, NOON, canary, pacs, seen
 
@@ -107,6 +109,118 @@ def test_filtered_is_credited_to_the_guard_only_if_it_got_through_before() -> No
     outside = [e.question for e in EXPECTED if e.purpose is Purpose.OUTSIDE_CLOSED]
     judged = verdict(list(GOOD.values()), reached_before={outside[0]})
     assert [f.attributed for f in judged.findings if f.expectation.question in outside] == [True, False]
+
+
+# -- unreachable --------------------------------------------------------------------------------------
+
+OUTSIDE = [e for e in EXPECTED if e.purpose is Purpose.OUTSIDE_CLOSED]
+FORBIDDEN = [Icmp(version=4, type=3, code=code) for code in (9, 10, 13)] + [Icmp(version=6, type=1, code=1)]
+GONE = [Icmp(version=4, type=3, code=code) for code in (0, 1)] + [Icmp(version=6, type=1, code=3)]
+
+
+def unreachable(*expectations: Expectation, icmp: Icmp | None = None) -> list[Observation]:
+    """The round in which these, or all from outside, are answered so, as OpenSSH says it or with the code."""
+    asked = expectations or OUTSIDE
+    said = {
+        e.question: seen(e.question, Rung.UNREACHABLE, after=1, icmp=icmp, detail="no route to host") for e in asked
+    }
+    return list({**GOOD, **said}.values())
+
+
+def outside(judgement: Judgement) -> list[tuple[Outcome, bool | None]]:
+    of_it = [f for f in judgement.findings if f.expectation.purpose is Purpose.OUTSIDE_CLOSED]
+    return [(f.outcome, f.attributed) for f in of_it]
+
+
+@pytest.mark.parametrize("icmp", [None, *GONE])
+def test_unreachable_is_closed_only_where_the_vantage_reached_the_archive_before(icmp: Icmp | None) -> None:
+    judged = verdict(unreachable(icmp=icmp))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert {f.outcome for f in judged.findings if f.expectation in OUTSIDE} == {Outcome.UNKNOWN}
+    assert all("internet never reached the archive" in f.why for f in judged.findings if f.expectation in OUTSIDE)
+    before = {e.question for e in OUTSIDE}
+    assert verdict(unreachable(icmp=icmp), reached_before=before).verdict is Verdict.PROTECTED
+    assert outside(verdict(unreachable(icmp=icmp), reached_before=before)) == [(Outcome.MET, True)] * 2
+    elsewhere = {q.model_copy(update={"vantage": "other"}) for q in before}
+    assert verdict(unreachable(icmp=icmp), reached_before=elsewhere).verdict is Verdict.INCONCLUSIVE
+    another = {q.model_copy(update={"pacs": "pacs-south"}) for q in before}
+    assert verdict(unreachable(icmp=icmp), reached_before=another).verdict is Verdict.INCONCLUSIVE
+
+
+def test_one_port_of_the_archive_that_was_reached_shows_the_way_to_all() -> None:
+    """A router that answers with ICMP for the one that is closed already."""
+    first, _ = OUTSIDE
+    assert verdict(unreachable(), reached_before={first.question}).verdict is Verdict.PROTECTED
+    now_open = [seen(first.question, Rung.ECHO, after=1) if o.question == first.question else o for o in unreachable()]
+    judged = verdict(now_open)
+    assert judged.verdict is Verdict.EXPOSED
+    assert outside(judged) == [(Outcome.UNMET, None), (Outcome.MET, True)]
+
+
+def test_some_probes_meet_the_icmp_message_and_others_silence() -> None:
+    """A router that sends one in 500 ms."""
+    first, second = OUTSIDE
+    assert verdict(unreachable(second), reached_before={e.question for e in OUTSIDE}).verdict is Verdict.PROTECTED
+    assert verdict(unreachable(second), reached_before={first.question}).verdict is Verdict.PROTECTED
+    judged = verdict(unreachable(second))
+    assert judged.verdict is Verdict.INCONCLUSIVE
+    assert outside(judged) == [(Outcome.MET, False), (Outcome.UNKNOWN, False)]
+
+
+def test_a_canary_behind_the_same_device_on_that_port_shows_it_too() -> None:
+    behind = [Canary(address=ip_address("203.0.113.30"), port=port, behind="fw-north") for port in (11112, 8042)]
+    near = Canary(address=ip_address("203.0.113.1"), port=443)
+    for canaries, is_protected in ((behind, True), (behind[:1], False), ([near], False)):
+        looks = INTERNET.model_copy(update={"canaries": (near, *canaries)})
+        expected = expectations(pacs(), [looks, CLINIC]).expectations
+        judged = judge("pacs-north", expected, unreachable(), ALIVE)
+        assert judged.verdict is (Verdict.PROTECTED if is_protected else Verdict.INCONCLUSIVE)
+        whys = [f.why for f in judged.findings if f.outcome is Outcome.UNKNOWN]
+        assert all("a canary `behind` the archive's device on port" in why for why in whys)
+        blind = judge("pacs-north", expected, unreachable(), [canary("internet", alive=False), canary("clinic")])
+        assert blind.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("rung", [Rung.CLOSED, Rung.FILTERED, Rung.UNREACHABLE, Rung.INCONCLUSIVE])
+def test_unreachable_says_nothing_while_a_peer_is_not_served(rung: Rung) -> None:
+    """The archive itself may be gone."""
+    care = next(e.question for e in EXPECTED if e.role is Role.QUERY)
+    gone = [seen(care, rung, after=1) if o.question == care else o for o in unreachable()]
+    judged = verdict(gone, reached_before={e.question for e in OUTSIDE})
+    assert judged.verdict is (Verdict.INCONCLUSIVE if rung is Rung.INCONCLUSIVE else Verdict.CARE_PATH_BROKEN)
+    whys = {f.why for f in judged.findings if f.expectation in OUTSIDE}
+    assert whys == {"unreachable (no route to host): not every care path is served, so the archive itself may be gone"}
+
+
+def test_unreachable_says_nothing_where_nobody_inside_looks_unless_that_is_accepted() -> None:
+    alone = [e for e in EXPECTED if e.purpose is not Purpose.CARE_PATH]
+    before = {e.question for e in OUTSIDE}
+    judged = judge("pacs-north", alone, unreachable(), ALIVE, reached_before=before)
+    assert {f.outcome for f in judged.findings if f.expectation in OUTSIDE} == {Outcome.UNKNOWN}
+    accepted = (Unasked(purpose=Purpose.CARE_PATH, why="accepted by name"),)
+    judged = judge("pacs-north", alone, unreachable(), ALIVE, reached_before=before, unasked=accepted)
+    assert outside(judged) == [(Outcome.MET, True)] * 2
+
+
+@pytest.mark.parametrize("icmp", FORBIDDEN)
+def test_who_says_that_a_rule_forbids_it_is_believed_like_silence(icmp: Icmp) -> None:
+    judged = verdict(unreachable(icmp=icmp))
+    assert judged.verdict is Verdict.PROTECTED
+    assert outside(judged) == [(Outcome.MET, False)] * 2
+    before = {e.question for e in OUTSIDE}
+    assert outside(verdict(unreachable(icmp=icmp), reached_before=before)) == [(Outcome.MET, True)] * 2
+    assert verdict(unreachable(icmp=icmp), [canary("internet", alive=False), canary("clinic")]).verdict is (
+        Verdict.INCONCLUSIVE
+    )
+
+
+def test_the_rung_is_read_from_records_of_before_under_its_old_name() -> None:
+    assert Rung("administratively unreachable") is Rung.UNREACHABLE
+    old = unreachable()[0].model_dump(mode="json") | {"rung": "administratively unreachable"}
+    del old["icmp"]
+    assert Observation.model_validate(old).rung is Rung.UNREACHABLE
+    with pytest.raises(ValueError, match="no such rung"):
+        Rung("no such rung")
 
 
 @given(st.sets(st.sampled_from(sorted({e.question.endpoint + e.question.vantage for e in EXPECTED})), min_size=1))

@@ -47,7 +47,7 @@ def test_the_example() -> None:
     playbook = load(EXAMPLE, {}, controls=CONTROLS, vantages=VANTAGES)
     (play,) = playbook.plays
     assert (play.name, play.hosts, play.serial) == ("Close public DICOM exposure", "pacs", (1, "25%", "100%"))
-    assert (play.max_fail_percentage, play.revert_in, play.vars) == (0, timedelta(minutes=5), {})
+    assert (play.max_fail_percentage, play.revert_in, play.vars) == (0, timedelta(minutes=10), {})
     assert play.tasks == (
         Apply(name="Only known peers reach the archive", control="acl"),
         Verify(name="Look from outside and from the clinic", vantages=("internet", "clinic")),
@@ -80,7 +80,7 @@ def test_extra_variables_win_and_are_no_part_of_the_file(tmp_path: Path) -> None
 
 # fmt: off
 MISTAKES = [
-    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, window, approval, notify, vars, tasks; did you mean hosts?"),
+    ("hosts: pacs", "host: pacs", "close.yaml:2: play 1: host: unknown key; allowed: name, hosts, first, serial, soak, max_fail_percentage, on_unknown, accept, accept_unseen, window, approval, notify, vars, tasks; did you mean hosts?"),
     ("  hosts: pacs\n", "", "close.yaml:1: play 1: hosts is missing"),
     ("name: Close public DICOM exposure\n  hosts", "hosts", "close.yaml:1: play 1: name is missing"),
     ("hosts: pacs", "hosts: [pacs]", "close.yaml:2: play 1: hosts: found a list; allowed: a pattern such as  pacs  or  pacs-north,!pacs-south"),

@@ -7,11 +7,24 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, timedelta
+from typing import NamedTuple
 
+from nornir.core import Nornir
+
+from remediate import tasks
 from remediate.change import gates
-from remediate.change.devices import Means, Progress
+from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes
-from remediate.errors import Inconclusive, Interrupted, NotAsConfirmed, NotKnown, VerificationFailed
+from remediate.errors import (
+    DeviceError,
+    Inconclusive,
+    Interrupted,
+    NotAsConfirmed,
+    NotInForce,
+    NotKnown,
+    RemediateError,
+    VerificationFailed,
+)
 from remediate.model.base import span
 from remediate.model.change import Plan, State, Wave
 from remediate.runner.limits import LOOK_UP
@@ -32,9 +45,72 @@ def spent(plan: Plan, progress: Mapping[int, Progress]) -> bool:
     return any(failed[play] * 100 > most[play] * hosts[play] for play in failed)
 
 
-def stays(plan: Plan, progress: Mapping[int, Progress]) -> tuple[str, ...]:
-    """The PACS of the waves that are confirmed."""
-    return tuple(dict.fromkeys(pacs for wave in _confirmed(plan, progress) for pacs in wave.pacs))
+class Standing(NamedTuple):
+    """The PACS of the waves that are confirmed. ``seen``: as they were confirmed, as was just looked at. ``doubtful``:
+    they are confirmed, and were not seen to be as they were. ``fallen``: their guard is no longer there. The last two
+    with why.
+    """
+
+    seen: tuple[str, ...]
+    doubtful: dict[str, RemediateError]
+    fallen: dict[str, RemediateError]
+
+    @property
+    def stays(self) -> tuple[str, ...]:
+        return (*self.seen, *self.doubtful)
+
+    @property
+    def exit_statuses(self) -> tuple[int, ...]:
+        return (
+            *(NotAsConfirmed.exit_status for _ in self.fallen),
+            *(error.exit_status for error in self.doubtful.values() if isinstance(error, NotAsConfirmed)),
+        )
+
+
+def standing(plan: Plan, progress: Mapping[int, Progress], means: Means, *, ask: bool) -> Standing:
+    """What of the change still stands. Each confirmed wave is looked at on its devices, and with ``ask`` from outside
+    and inside: nothing is called confirmed because it once was. Without ``ask`` the last one is left out, of which all
+    that was seen a moment ago. After a Ctrl-C nobody waits for that.
+    """
+    found = Standing((), {}, {})
+    confirmed = list(_confirmed(plan, progress))
+    for wave in confirmed if ask else confirmed[:-1]:
+        names = dict.fromkeys(wave.pacs)
+        if (doubt := progress[wave.number].doubt) is not None:
+            found.doubtful.update(dict.fromkeys(names, doubt))
+            continue
+        if means.cancellation.requested:
+            found.doubtful.update(dict.fromkeys(names, Interrupted("not looked at again")))
+            continue
+        try:
+            _check_devices(wave, progress[wave.number], means)
+            if ask:
+                _look_again(wave, progress[wave.number], means, means.steady, "still confirmed")
+            found = found._replace(seen=(*found.seen, *names))
+        except NotInForce as error:
+            found.fallen.update(dict.fromkeys(names, error))
+        except (NotAsConfirmed, DeviceError, Inconclusive) as error:
+            found.doubtful.update(dict.fromkeys(names, error))
+    return found
+
+
+def tell(standing: Standing, means: Means) -> None:
+    if standing.seen:
+        means.watch.note(f"still confirmed: {', '.join(standing.seen)}")
+    for name, error in standing.doubtful.items():
+        tell_person = means.watch.alarm if isinstance(error, NotAsConfirmed) else means.watch.note
+        tell_person(f"confirmed earlier, and not seen to be so now: {name}: {error.what}")
+    for name, error in standing.fallen.items():
+        means.watch.alarm(f"confirmed earlier, and NO LONGER IN FORCE: {name}: {error.what}")
+
+
+def _check_devices(wave: Wave, at: Progress, means: Means) -> None:
+    """The wave's own sections, in force and for the next start: what others of ours are there came with later waves."""
+    devices = Devices(wave, means, at)
+    try:
+        devices.on(tasks.read_boot, check=devices.check_own, nornir=means.steady)
+    finally:
+        devices.close_sessions()
 
 
 def soak(plan: Plan, progress: Mapping[int, Progress], means: Means) -> None:
@@ -46,7 +122,11 @@ def soak(plan: Plan, progress: Mapping[int, Progress], means: Means) -> None:
         at = progress[wave.number]
         if wave.soak and not at.soaked:
             _wait(wave, at, means)
-            _look_again(wave, at, means)
+            try:
+                _look_again(wave, at, means, means.nornir, "soaked")
+            except (NotAsConfirmed, Inconclusive) as error:
+                at.doubt = error
+                raise
             at.soaked = True
 
 
@@ -68,23 +148,28 @@ def _wait(wave: Wave, at: Progress, means: Means) -> None:
         raise Interrupted(f"{means.cancellation.reason}, while wave {wave.number} was left to soak", next=_STAYS)
 
 
+_TITLES = {"soaked": "after its soak", "still confirmed": "confirmed before"}
 _STAYS = "it stays confirmed; run again for the others, or remediate rollback"
 
 
-def _look_again(wave: Wave, at: Progress, means: Means) -> None:
-    eyes = Eyes(means.site, wave.vantages, means.nornir, means.loop, means.clock)
+def _look_again(wave: Wave, at: Progress, means: Means, nornir: Nornir, kind: str) -> None:
+    """``kind``: of the entry that keeps what is seen. Raises NotAsConfirmed, Inconclusive."""
+    eyes = Eyes(means.site, wave.vantages, nornir, means.loop, means.clock)
     with closing(eyes):
         eyes.open()
         look = eyes.look(
             wave.expectations,
             wave.not_asked,
+            unasked=wave.unasked,
             reached_before=at.before.reached if at.before else (),
             patience=means.patience,
         )
-    means.journal.append("soaked", {"after_wave": wave.number, **look.record()})
-    means.watch.looked(wave.number, "after its soak", look.judgements)
+    means.journal.append(kind, {"after_wave": wave.number, **look.record()})
+    means.watch.looked(wave.number, _TITLES[kind], look.judgements)
+    if wave.reopens:
+        return
     try:
-        gates.check_after(look, observes=wave.observes)
+        gates.check_after(look, observes=wave.observes, bystanders=wave.bystanders, before=at.before)
     except VerificationFailed as error:
         raise (Inconclusive if isinstance(error, NotKnown) else NotAsConfirmed)(
             f"wave {wave.number} is no longer as it was confirmed: {error.what}", next=_STAYS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -14,11 +14,12 @@ from pathlib import Path
 
 from nornir.core import Nornir
 
-from remediate import errors, platforms, runner, tasks
+from remediate import errors, runner, tasks
 from remediate.change import approval as approvals
-from remediate.change import between, guarding, hooks, own_code, replaying, sources, statuses
+from remediate.change import between, guarding, hooks, lacking, own_code, provenance, replaying, sources, statuses
 from remediate.change.approval import Approval, Hand
-from remediate.change.devices import DEVICE_DEADLINE, Means, Progress, utc_now
+from remediate.change.devices import Means, Progress, utc_now
+from remediate.change.durations import DEVICE_DEADLINE
 from remediate.change.looking import PATIENCE, raise_first
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.telling import Telling
@@ -27,6 +28,7 @@ from remediate.change.wave import WaveRun
 from remediate.inventory import Loaded
 from remediate.model.change import Journal, Plan, Section, State, Unit, Wave
 from remediate.model.outcome import Outcome, WaveOutcome
+from remediate.model.site import Site
 from remediate.model.watch import Watch
 from remediate.record import Record
 from remediate.record.locks import LAST as ENDED
@@ -98,7 +100,7 @@ def run(
     _check_site(plan, desk)
     own_code.check(own_code.hooks_of(plan), Path(plan.playbook).parent)
     signed = approvals.check(plan, approval, hand, change) if plan.needs_approval else None
-    desk.record.acquire(_devices(plan.waves), change)
+    desk.record.acquire(_resources(plan), change)
     journal = desk.record.begin(
         change,
         data={
@@ -140,7 +142,7 @@ def resume(change: str, desk: Desk, *, hand: Hand | None = None) -> Outcome:
     if plan is None:
         raise errors.RecordError(f"change {change} has no plan in its record", next="remediate record show")
     _check_site(plan, desk)
-    desk.record.acquire(_devices(plan.waves), change, takeover=True)
+    desk.record.acquire(_resources(plan), change, takeover=True)
     journal.append("resumed", {"operator": _operator(), "host": socket.gethostname()})
     open_waves = [w for w in plan.waves if progress[w.number].state not in CLOSED]
     ended = {progress[w.number].state for w in plan.waves}
@@ -195,21 +197,23 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     for name, result in runner.run(desk.nornir, tasks.look_at_device, hosts=names).items():
         raise_first(result.exception)
         running[name] = result[0].result.running
+    states = {name: guarding.read(site.devices[name], text) for name, text in running.items()}
     waves = []
     for number, wave in enumerate(reversed(confirmed), start=1):
         candidates = []
         for done in wave.candidates:
             device = site.devices[done.device]
-            now = platforms.platform(done.platform).read(device, running[done.device]).sections
+            state = states[done.device]
             for section in done.sections:
-                if now.get(section.name) != section.rules:
-                    raise errors.DriftError(
-                        f"section {section.name} of the guard is not what change {change} left",
-                        where=done.device,
-                        next="see what changed it since (remediate record list), and take that back first",
-                    )
-            back = [Section(name=s.name, intent=s.intent, rules=s.previous, previous=s.rules) for s in done.sections]
-            candidates.append(guarding.candidate(device, back, running[done.device], renderer))
+                lacking.check_left(change, done.device, section, state.sections.get(section.name))
+            # Something of it may have been taken out since: the rest goes, or becomes what was before.
+            back = [
+                Section(name=s.name, intent=s.intent, rules=s.previous, previous=state.sections.get(s.name))
+                for s in done.sections
+            ]
+            undoing = guarding.candidate(device, back, state, renderer)
+            states[done.device] = guarding.predicted(device, state, undoing)
+            candidates.append(undoing)
         waves.append(
             wave.model_copy(
                 update={
@@ -229,8 +233,10 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     return plan.model_copy(update={"waves": tuple(waves), "inputs": inputs, **free})
 
 
-def _devices(waves: Iterable[Wave]) -> list[str]:
-    return sorted({name for wave in waves for name in (*(c.device for c in wave.candidates), *wave.in_place)})
+def _resources(plan: Plan) -> list[str]:
+    """The devices by name, and those that filter by their host keys too: another inventory may name them otherwise."""
+    names = sorted({name for wave in plan.waves for name in (*(c.device for c in wave.candidates), *wave.in_place)})
+    return [*names, *sorted(f"host key {plan.host_keys[name]}" for name in names if name in plan.host_keys)]
 
 
 def _waves(
@@ -248,6 +254,8 @@ def _waves(
     outcomes: list[WaveOutcome] = []
     failed = status != errors.EXIT_OK
     reason = ""
+    stays: tuple[str, ...] = ()
+    fallen: dict[str, str] = {}
     finished = False
     try:
         for wave in waves:
@@ -271,6 +279,7 @@ def _waves(
                     judgements=made.judgements,
                     down=made.at.down,
                     down_back=made.at.down_back,
+                    pushed=bool(made.at.begun),
                     leaves_open=wave.leaves_open if state in (State.CONFIRMED, State.UNCHANGED) else {},
                 )
             )
@@ -288,9 +297,11 @@ def _waves(
         except errors.HookFailed as error:
             status, reason = statuses.worst(status, error.exit_status), reason or str(error)
         finished = all(outcome.state in CLOSED for outcome in outcomes)
-        stays = between.stays(plan, progress) if status != errors.EXIT_OK else ()
-        if stays:
-            means.watch.note(f"still confirmed: {', '.join(stays)}")
+        standing = between.standing(plan, progress, means, ask=status != errors.EXIT_OK)
+        if status != errors.EXIT_OK or standing.fallen:
+            stays, fallen = standing.stays, {name: error.what for name, error in standing.fallen.items()}
+            between.tell(standing, means)
+            status = statuses.worst(status, *standing.exit_statuses)
         telling.ends((at.state for at in progress.values()), status)
     except errors.RecordError as error:
         if not means.armed:
@@ -300,8 +311,10 @@ def _waves(
         if finished:
             if hand is not None and plan.allowed_signers:
                 _close(plan, hand, means)
+            said = {"stays": list(stays), "fallen": fallen}
             means.journal.append(
-                ENDED, {"exit_status": status, "reason": reason, **({"stays": list(stays)} if stays else {})}
+                ENDED,
+                {"exit_status": status, "reason": reason, **{key: value for key, value in said.items() if value}},
             )
             desk.record.release(change)
     return Outcome(
@@ -311,6 +324,7 @@ def _waves(
         waits=desk.clock.read(),
         reason=reason,
         stays=stays,
+        fallen=fallen,
         failed=failed,
         emergency=plan.emergency,
     )
@@ -358,9 +372,25 @@ def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:
         patience=desk.patience,
         now=desk.now,
         needs_approval=plan.needs_approval,
-        planned_for=partial(sources.planned_for, plan),
+        planned_for=partial(_planned_for, plan, desk.loaded.site),
+        brought=partial(provenance.brought, desk.record),
+        reached=partial(provenance.reached, desk.record),
+        renderer=partial(Renderer, Path(plan.templates) if plan.templates else None),
         units=desk.units,
     )
+
+
+def _planned_for(plan: Plan, site: Site, device: str, wave: int) -> guarding.Running | None:
+    """What the device was to run when that wave begins; None where the plan does not say what ran there."""
+    text = sources.planned_for(plan, device)
+    if text is None:
+        return None
+    running: guarding.Running = text
+    for earlier in plan.waves:
+        for candidate in earlier.candidates:
+            if earlier.number < wave and candidate.device == device:
+                running = guarding.predicted(site.devices[device], running, candidate)
+    return running
 
 
 def _operator() -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import wraps
+from functools import partial, wraps
 from itertools import count
 from typing import Any
 
@@ -15,18 +15,25 @@ from nornir.core.task import AggregatedResult, Task
 
 from remediate import platforms, runner, tasks
 from remediate.change import guarding
+from remediate.change.durations import TIMER_SLACK
+from remediate.change.guarding import Running
 from remediate.change.looking import PATIENCE, Look, raise_first
 from remediate.change.watch import Stopwatch
-from remediate.errors import DeviceError, Inconclusive, PendingChange, RemediateError, VerificationFailed
-from remediate.model.change import Journal, Plan, State, Token, Unit, Wave
+from remediate.errors import (
+    DeviceError,
+    DriftError,
+    Inconclusive,
+    NotInForce,
+    PendingChange,
+    RemediateError,
+    VerificationFailed,
+)
+from remediate.model.change import Candidate, Items, Journal, Plan, State, Token, Unit, Wave
+from remediate.model.observation import Question
 from remediate.model.site import Site
 from remediate.model.watch import Watch
+from remediate.render import Renderer
 from remediate.runner import Cancellation, LoopRunner
-
-#: Seconds for any one step on one device, connecting included.
-DEVICE_DEADLINE = 120.0
-#: Seconds beyond the timer's end until a device must have taken a change back by itself.
-TIMER_SLACK = 15.0
 
 
 def utc_now() -> datetime:
@@ -38,7 +45,10 @@ class Means:
     """What a change works with. ``steady`` runs tasks that a Ctrl-C must not end: those that take back.
 
     ``patience``: seconds for which a care path that does not answer yet is asked again.
-    ``planned_for``: what a device ran when the plan was made, if the plan says so.
+    ``planned_for``: what a device, by its name, was to run when a wave begins, by its number; if the plan says so.
+    ``brought``: by which changes of the record sections of ours came to be what they are on a device, or went away.
+    ``reached``: what got through to these archives before a change of the record closed them.
+    ``renderer``: opens the plan's templates.
     ``now``: what windows are held against. ``needs_approval``: no wave goes on from *planned*.
     ``plan``: what is being carried out.
     ``armed``: the devices that may hold a provisional change, and when they will have taken it back by themselves.
@@ -58,7 +68,10 @@ class Means:
     patience: float = PATIENCE
     now: Callable[[], datetime] = utc_now
     needs_approval: bool = False
-    planned_for: Callable[[str], str | None] = lambda _: None
+    planned_for: Callable[[str, int], Running | None] = lambda _device, _wave: None
+    brought: Callable[[str, Collection[str]], Mapping[str, str]] = lambda _device, _sections: {}
+    reached: Callable[[Collection[str]], Collection[Question]] = lambda _pacs: ()
+    renderer: Callable[[], Renderer] = Renderer
     units: dict[str, Unit] = field(default_factory=dict)
 
 
@@ -71,6 +84,10 @@ class Progress:
     ``closed_at``: when it came to its end. ``soaked``: it was left alone since for its time, and looked at again.
     ``hooks``: where people's own steps stand, by ``change.hooks``.
     ``units``: who answered, by device.
+    ``fitted``: the candidates that were made anew for what runs there, by device.
+    ``begun``: the devices on which a push was begun; ``loaded``: those on which it was in force, as the journal tells.
+    ``doubt``: why it was not seen to be as it was confirmed, when it was looked at again in this run.
+    ``others``: device → what others changed there between the push and its being taken back.
     """
 
     state: State = State.PLANNED
@@ -86,6 +103,18 @@ class Progress:
     soaked: bool = False
     hooks: dict[str, str] = field(default_factory=dict)
     units: dict[str, Unit] = field(default_factory=dict)
+    fitted: dict[str, Candidate] = field(default_factory=dict)
+    begun: set[str] = field(default_factory=set)
+    loaded: set[str] = field(default_factory=set)
+    others: dict[str, str] = field(default_factory=dict)
+    doubt: RemediateError | None = None
+
+    def noted(self, kind: str, device: str) -> None:
+        """One more entry of a device task."""
+        if kind == "pushing":
+            self.begun.add(device)
+        elif kind == "pushed":
+            self.loaded.add(device)
 
 
 def _told(task: Callable[..., Any], devices: int, watch: Watch) -> Callable[..., Any]:
@@ -108,13 +137,18 @@ def _told(task: Callable[..., Any], devices: int, watch: Watch) -> Callable[...,
 
 
 class Devices:
-    """The devices of a wave. Every method raises the errors of the tasks that it runs."""
+    """The devices of a wave. Every method raises the errors of the tasks that it runs.
+
+    ``tokens``: of the pushes of this wave, made or to be made.
+    """
 
     def __init__(self, wave: Wave, means: Means, at: Progress) -> None:
         self.means = means
         self.at = at
         self._wave = wave
-        self.candidates = {c.device: c for c in wave.candidates}
+        self._planned = {c.device: c for c in wave.candidates}
+        self.candidates = self._planned | at.fitted
+        self.tokens = {name: Token(f"{means.journal.change}.{wave.number}.{name}") for name in self._planned}
         self._applied: dict[str, str] = {}
 
     def on(
@@ -123,12 +157,18 @@ class Devices:
         names: Iterable[str] | None = None,
         *,
         nornir: Nornir | None = None,
+        told: bool = True,
         **params: Any,
     ) -> AggregatedResult:
-        """The task on devices of this wave, all of them unless named; raises the first failure once all are done."""
+        """The task on devices of this wave, all of them unless named; raises the first failure once all are done.
+
+        ``told``: whether the watch hears of each device.
+        """
         hosts: Sequence[str] = tuple(self.candidates if names is None else names)
-        told = _told(task, len(hosts), self.means.watch)
-        results = runner.run(nornir or self.means.nornir, told, hosts=hosts, **params)
+        work = _told(task, len(hosts), self.means.watch) if told else task
+        if limits := [limit for host, limit in self._wave.step_limits.items() if host in hosts]:
+            work = runner.deadline(max(limits))(work)
+        results = runner.run(nornir or self.means.nornir, work, hosts=hosts, **params)
         for result in results.values():
             raise_first(result.exception)
         return results
@@ -147,19 +187,100 @@ class Devices:
         self.at.running.setdefault(name, running)
         return str(state.name)
 
-    def check_base(self, name: str, running: str, planned: str | None = None) -> None:
-        guarding.check_base(self.means.site.devices[name], self.candidates[name], running, planned)
+    def fit(self, name: str, running: str) -> None:
+        """Holds what runs there against the plan. Where nothing but sections of ours is different, the candidate is
+        made anew for them; it takes the planned one's place where it is the same to whoever sees the plan, or where
+        the earlier waves of this change alone made the difference and nobody has approved the plan.
+
+        Raises DriftError, with the changes that brought the sections.
+        """
+        device, planned = self.means.site.devices[name], self._planned[name]
+        try:
+            guarding.check_base(device, planned, running, partial(self.means.planned_for, name, self._wave.number))
+            self.candidates[name] = planned
+            self.at.fitted.pop(name, None)
+            return
+        except DriftError as drift:
+            sections = guarding.drifted_sections(device, planned, running)
+            if sections is None:
+                raise
+            anew = guarding.refitted(device, planned, running, self.means.renderer())
+            same = anew is not None and guarding.shown(anew) == guarding.shown(planned)
+            if anew is None or not (same or self._of_earlier_waves(name, sections, running)):
+                raise self._other_changes(name, sections, drift) from drift
+        said = {"sections": list(sections), "same": same, "candidate": anew.model_dump(mode="json")}
+        self.means.journal.append("made anew", {"wave": self._wave.number, "device": name, **said})
+        if not same:
+            why = "an earlier wave did not leave what was planned"
+            self.means.watch.note(f"{name}: the change is made anew, since {why}:\n{anew.diff}")
+        self.candidates[name] = self.at.fitted[name] = anew
+
+    def _of_earlier_waves(self, name: str, sections: Collection[str], running: str) -> bool:
+        """Whether earlier waves of this change, which were not needed or were taken back, explain the difference to a
+        plan that nobody has approved."""
+        if self.means.needs_approval:
+            return False
+        now = guarding.read(self.means.site.devices[name], running).sections
+        known: dict[str, list[Items | None]] = {}
+        for wave in self.means.plan.waves:
+            for section in (s for c in wave.candidates if c.device == name for s in c.sections):
+                if wave.number < self._wave.number:
+                    known.setdefault(section.name, [section.previous]).append(section.rules)
+        return all(section in known and now.get(section) in known[section] for section in sections)
+
+    def _other_changes(self, name: str, sections: Sequence[str], drift: DriftError) -> DriftError:
+        brought = self.means.brought(name, sections)
+        whose = "; ".join(
+            f"section {section}: {f'change {brought[section]}' if section in brought else 'no change of this record'}"
+            for section in sections
+        )
+        return DriftError(
+            f"the guard on it is not the one that the plan was made for, and what the plan shows would no longer be "
+            f"true ({whose})" + drift.what.partition("made for")[2],
+            where=name,
+            next="plan again; a section that no change of this record made came from another record or from a person",
+        )
 
     def check_unchanged(self, name: str, running: str) -> None:
         """Since the preflight, which has held it against the plan."""
         if running != self.at.running[name]:
-            self.check_base(name, running, self.at.running[name])
+            device = self.means.site.devices[name]
+            guarding.check_base(device, self.candidates[name], running, partial(self.at.running.get, name))
 
     def check_applied(self, name: str, running: str) -> None:
         """It is as simulated, outside the guard too. The same text is so the second time."""
         if running != self._applied.get(name):
             guarding.check_applied(self.means.site.devices[name], self.candidates[name], running, self.at.running[name])
             self._applied[name] = running
+
+    def check_in_force(self, name: str, running: str) -> None:
+        """Raises NotInForce unless every section of ours is as simulated; what others did since is theirs."""
+        device = self.means.site.devices[name]
+        try:
+            guarding.check_sections(device, self.candidates[name], running, self.at.running[name])
+        except DriftError as error:
+            raise NotInForce(
+                f"the guard is not in force any more: {error.what}",
+                where=name,
+                next="see whether the device has started anew, or who took it away; then run again",
+            ) from error
+
+    def check_own(self, name: str, boot: str, running: str) -> None:
+        """Raises NotInForce unless what this wave made of its sections is in force and loaded at the next start."""
+        device = self.means.site.devices[name]
+        for text, place in ((running, "in force"), (boot, "loaded at the next start")):
+            sections = guarding.read(device, text).sections
+            if wrong := [s.name for s in self.candidates[name].sections if sections.get(s.name) != s.rules]:
+                raise NotInForce(
+                    f"not {place} as it was confirmed: section {', '.join(wrong)} of the guard",
+                    where=name,
+                    next="see what changed it since (remediate record list), then run the playbook again",
+                )
+
+    def check_at_boot(self, name: str, boot: str, running: str) -> None:
+        """What is in force now is what the next start loads, and is still what was pushed."""
+        self.check_in_force(name, running)
+        guarding.check_at_boot(self.means.site.devices[name], boot, running)
 
     def check_armed(self) -> None:
         """The push is in force as simulated, provisional or (after a crash) confirmed, and nothing else changed."""
@@ -187,33 +308,35 @@ class Devices:
         except (DeviceError, Inconclusive) as error:
             until = error.seconds_left if isinstance(error, PendingChange) else 0.0
             left = max(until, self._left_since(self.at.pushed_at)) + TIMER_SLACK
-            self.means.watch.note(f"{name}: {error.what}; its own timer ends within {left:.0f} s")
+            until_ended = f"asked again for {left:.0f} s, when its own timer must have ended"
+            self.means.watch.note(f"{name}: {error.what}; {until_ended}")
         ends = time.monotonic() + left
         with self.means.clock.waiting_for_timer():
             while True:
                 time.sleep(min(2.0, left))  # the device's timer is what is waited for; nothing tells us when it ends
                 try:
-                    self._undo_now(name)
+                    self._undo_now(name, told=False)
                     return
                 except (DeviceError, Inconclusive):
                     if time.monotonic() > ends:
                         raise
 
-    def _undo_now(self, name: str) -> None:
+    def _undo_now(self, name: str, *, told: bool = True) -> None:
+        """``told``: whether the watch hears of it; the same failure again and again is told once."""
         steady = self.means.steady
+        on = partial(self.on, names=(name,), nornir=steady, told=told)
         try:
-            self.on(tasks.take_back, (name,), tokens=self.at.tokens, candidates=self.candidates, nornir=steady)
-            result = self.on(tasks.read_back, (name,), tokens=self.at.tokens, nornir=steady)
-            running, state = result[name][0].result
+            on(tasks.take_back, tokens=self.at.tokens, candidates=self.candidates)
+            running, state = on(tasks.read_back, tokens=self.at.tokens)[name][0].result
             if state.name not in (platforms.REVERTED, platforms.ABSENT):
                 raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
             if state.down is not None:
                 self.at.down_back[name] = state.down
-            guarding.check_restored(
-                self.means.site.devices[name], self.candidates[name], running, self.at.running.get(name)
-            )
-            self.on(tasks.forget, (name,), tokens=self.at.tokens, nornir=steady)
-            self.on(tasks.discard, (name,), nornir=steady)
+            device, before = self.means.site.devices[name], self.at.running.get(name)
+            if others := guarding.check_restored(device, self.candidates[name], running, before):
+                self.at.others[name] = others
+            on(tasks.forget, tokens=self.at.tokens)
+            on(tasks.discard)
         except RemediateError:
-            self.on(tasks.close_session, (name,), nornir=steady)  # the next try logs in afresh
+            on(tasks.close_session)  # the next try logs in afresh
             raise

@@ -292,7 +292,9 @@ class _Address:
                 self._services.append(service)
             elif rung.reachable:
                 self._others.append(Beside(name="unknown", port=place.port, rung=rung))
-        self.rungs.append(rung)
+        # Whose words an SSH or SOCKS server repeats is not known: they are no sign of life, and may be its own.
+        told = rung is not Rung.UNREACHABLE or isinstance(self._hunt.vantage.via, LocalVia)
+        self.rungs.append(rung if told else Rung.INCONCLUSIVE)
 
     def _question(self, place: Place) -> Question:
         """An address is what a PACS is to the dial's gate and pace."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import unified_diff
+from typing import Any
 
 from remediate import platforms
 from remediate.errors import DriftError, PlanError, Unprovable
@@ -16,16 +17,27 @@ from remediate.render import Renderer
 from remediate.rules import effect
 
 Printed = Mapping[str, Items | None]
+#: A running configuration: the device's own text, or what it says, read or predicted.
+Running = str | FilterState
 
 
-def sections(device: Device, intents: Sequence[AnyIntent], running: str) -> list[Section]:
+def read(device: Device, running: Running) -> FilterState:
+    return platforms.platform(device.platform).read(device, running) if isinstance(running, str) else running
+
+
+def predicted(device: Device, running: Running, candidate: Candidate) -> FilterState:
+    """What the device will run once the candidate is loaded there."""
+    return _simulated(device, read(device, running), candidate.text)
+
+
+def sections(device: Device, intents: Sequence[AnyIntent], running: Running) -> list[Section]:
     """What the intents want there, beside what stands there now.
 
     Raises PlanError where they would lock somebody out, or are none of that platform's.
     """
     check_intents(device, intents)
     spec = platforms.platform(device.platform)
-    state = spec.read(device, running)
+    state = read(device, running)
     if wrong := spec.objections(state, intents):
         raise PlanError(
             "this would lock somebody out:" + "".join(f"\n  - {one}" for one in wrong),
@@ -47,14 +59,14 @@ def check_intents(device: Device, intents: Iterable[AnyIntent]) -> None:
         )
 
 
-def candidate(device: Device, wanted: Sequence[Section], running: str, renderer: Renderer) -> Candidate:
+def candidate(device: Device, wanted: Sequence[Section], running: Running, renderer: Renderer) -> Candidate:
     """Everything that changes on one device, as one text, and the text that takes it back.
 
     What either leaves behind is read back from the rendered text, and the proof is made on that. The inverse is
     printed by the same template. Raises PlanError with what is wrong, Unprovable for a text that cannot be read.
     """
     spec = platforms.platform(device.platform)
-    before = spec.read(device, running)
+    before = read(device, running)
     text = _printed(device, wanted, {s.name: s.rules for s in wanted}, before, renderer)
     after = _simulated(device, before, text)
     _check(device, after, {s.name: s.rules for s in wanted}, "does not print the entries as it was given them")
@@ -88,7 +100,8 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
         sections=tuple(wanted),
         text=text,
         inverse=inverse,
-        base=_base(before, wanted),
+        base=sha256(before.foreign),
+        beside=_digests(before),
         diff=_diff(device, wanted, before, after, text, renderer),
         down=spec.capabilities.down,
         price=spec.capabilities.price,
@@ -96,50 +109,103 @@ def candidate(device: Device, wanted: Sequence[Section], running: str, renderer:
     )
 
 
-def remarks(device: Device, made: Candidate, running: str) -> list[str]:
+def remarks(device: Device, made: Candidate, running: Running) -> list[str]:
     """What whoever approves it must know of the configuration that it is made for."""
     spec = platforms.platform(device.platform)
-    said = spec.remarks(spec.read(device, running), [section.intent for section in made.sections])
+    said = spec.remarks(read(device, running), [section.intent for section in made.sections])
     return [f"{device.name}: {one}" for one in said]
 
 
-def check_base(device: Device, made: Candidate, running: str, planned: str | None = None) -> None:
-    """Raises DriftError, with the difference where ``planned``, the running configuration of then, is known.
-
-    Only what is not ours counts, and our sections that the candidate touches: others may come with other waves.
+def check_base(
+    device: Device, candidate: Candidate, running: str, planned: Callable[[], Running | None] = lambda: None
+) -> None:
+    """Raises DriftError unless everything that is not ours, and every section of ours, is as the candidate was made
+    for. ``planned``: tells what ran there then, or was predicted to, for showing the difference.
     """
-    read = platforms.platform(device.platform).read
     now = read(device, running)
-    if _base(now, made.sections) == made.base:
+    if sha256(now.foreign) == candidate.base and _digests(now) == candidate.beside:
         return
+    was = planned()
     raise DriftError(
         "the configuration is not the one that the plan was made for"
-        + (_differs(made, read(device, planned), now) if planned else ""),
+        + (_differs(read(device, was), now) if was is not None else ""),
         where=device.name,
         next="see who changed what, then plan again",
     )
 
 
-def _differs(made: Candidate, was: FilterState, now: FilterState) -> str:
+def drifted_sections(device: Device, candidate: Candidate, running: str) -> tuple[str, ...] | None:
+    """The sections of ours that are not as the candidate was made for; None where something else is not, either."""
+    now = read(device, running)
+    if sha256(now.foreign) != candidate.base:
+        return None
+    digests = _digests(now)
+    names = sorted(digests.keys() | candidate.beside.keys())
+    return tuple(name for name in names if digests.get(name) != candidate.beside.get(name))
+
+
+def refitted(device: Device, planned: Candidate, running: str, renderer: Renderer) -> Candidate | None:
+    """The same sections for what runs there now; None where one of them is no longer what it was to take the place of.
+
+    Raises as ``candidate`` does.
+    """
+    now = read(device, running)
+    if any(now.sections.get(section.name) != section.previous for section in planned.sections):
+        return None
+    return candidate(device, planned.sections, now, renderer)
+
+
+def shown(candidate: Candidate) -> Mapping[str, Any]:
+    """What a plan shows of a candidate, and what it would do: two that are equal in this are one to whoever approves.
+
+    The texts count whole, and so does the inverse, which the device runs by itself.
+    """
+    return candidate.model_dump(mode="json", exclude={"base", "beside"})
+
+
+def _differs(was: FilterState, now: FilterState) -> str:
     lines = [_lines(was.foreign, now.foreign, "planned for")] if was.foreign != now.foreign else []
-    for name in (section.name for section in made.sections):
+    for name in sorted(was.sections.keys() | now.sections.keys()):
         then, there = was.sections.get(name), now.sections.get(name)
         if then != there:
             lines.append(f"  section {name} of the guard: {_count(then)} then, {_count(there)} now")
     return ":\n" + "\n".join(lines) if lines else ""
 
 
-def check_applied(device: Device, made: Candidate, running: str, before: str) -> None:
-    """Raises DriftError unless the device is now exactly as simulated, outside the guard too."""
-    spec = platforms.platform(device.platform)
-    simulated = spec.simulate(device, spec.read(device, before), made.text)
-    _check_now(device, made, running, simulated)
+def check_applied(device: Device, candidate: Candidate, running: str, before: str) -> None:
+    """Raises DriftError unless the device is now exactly as simulated: every section of ours, and all that is not."""
+    expected = predicted(device, before, candidate)
+    now = read(device, running)
+    _check_sections(device, now, expected, _SIMULATED)
+    if now.foreign != expected.foreign:
+        raise DriftError(
+            f"something outside the guard has changed:\n{_lines(expected.foreign, now.foreign, 'expected')}",
+            where=device.name,
+            next="see who else works on the device, then plan again",
+        )
 
 
-def check_restored(device: Device, made: Candidate, running: str, before: str | None) -> None:
-    """Raises DriftError unless our sections are again what they were; what others did meanwhile stays theirs."""
-    now = platforms.platform(device.platform).read(device, running)
-    wrong = [s.name for s in made.sections if now.sections.get(s.name) != s.previous]
+def check_sections(device: Device, candidate: Candidate, running: str, before: str) -> None:
+    """As ``check_applied``, and of our sections alone."""
+    _check_sections(device, read(device, running), predicted(device, before, candidate), _SIMULATED)
+
+
+def check_at_boot(device: Device, boot: str, running: str) -> None:
+    """Raises DriftError unless the next start loads just the sections that are in force."""
+    _check_sections(device, read(device, boot), read(device, running), "what is in force", "at the next start")
+
+
+def check_restored(device: Device, candidate: Candidate, running: str, before: str | None) -> str:
+    """Raises DriftError unless every section of ours is again what it was. Returns what differs outside the guard:
+    what others did meanwhile stays theirs.
+
+    ``before``: what ran before the push; without it only the candidate's own sections can be told.
+    """
+    now = read(device, running)
+    was = read(device, before) if before is not None else None
+    previous = dict(was.sections) if was is not None else {s.name: s.previous for s in candidate.sections}
+    names = (*previous, *(name for name in now.sections if was is not None and name not in previous))
+    wrong = [name for name in names if now.sections.get(name) != previous.get(name)]
     if wrong:
         raise DriftError(
             f"these sections of the guard are not as before: {', '.join(wrong)}"
@@ -147,25 +213,23 @@ def check_restored(device: Device, made: Candidate, running: str, before: str | 
             where=device.name,
             next="look at the guard on the device",
         )
+    return _lines(was.foreign, now.foreign, "before") if was is not None and was.foreign != now.foreign else ""
 
 
-def _check_now(device: Device, made: Candidate, running: str, expected: FilterState) -> None:
-    now = platforms.platform(device.platform).read(device, running)
-    for section in made.sections:
-        if now.sections.get(section.name) != expected.sections.get(section.name):
+_SIMULATED = "what was simulated"
+
+
+def _check_sections(
+    device: Device, now: FilterState, expected: FilterState, meant: str, place: str = "on the device"
+) -> None:
+    for name in sorted(now.sections.keys() | expected.sections.keys()):
+        there, wanted = now.sections.get(name), expected.sections.get(name)
+        if there != wanted:
             raise DriftError(
-                f"section {section.name} of the guard is not what was simulated: "
-                f"{_count(now.sections.get(section.name))} on the device, "
-                f"{_count(expected.sections.get(section.name))} expected",
+                f"section {name} of the guard is not {meant}: {_count(there)} {place}, {_count(wanted)} expected",
                 where=device.name,
                 next="look at the guard on the device",
             )
-    if now.foreign != expected.foreign:
-        raise DriftError(
-            f"something outside the guard has changed:\n{_lines(expected.foreign, now.foreign, 'expected')}",
-            where=device.name,
-            next="see who else works on the device, then plan again",
-        )
 
 
 def _printed(
@@ -199,13 +263,12 @@ def _check(device: Device, state: FilterState, printed: Printed, wrong: str) -> 
             raise PlanError(f"the template {wrong}: section {name}", where=device.name, next="mend the template")
 
 
-def _base(state: FilterState, touched: Iterable[Section]) -> str:
-    own = {
-        s.name: [rule.model_dump(mode="json") for rule in state.sections[s.name]]
-        for s in touched
-        if s.name in state.sections
+def _digests(state: FilterState) -> dict[str, str]:
+    """Each section of ours, by name."""
+    return {
+        name: sha256(canonical([entry.model_dump(mode="json") for entry in entries]))
+        for name, entries in state.sections.items()
     }
-    return sha256(state.foreign + canonical(own))
 
 
 def _diff(

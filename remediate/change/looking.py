@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from nornir.core import Nornir
 from pydantic import ConfigDict
 
 from remediate import controls, runner, tasks
+from remediate.change.patience import CARE_PATH, LOOK_DEADLINE
 from remediate.change.watch import Stopwatch
 from remediate.errors import Inconclusive, RemediateError, UsageError
 from remediate.inventory import Loaded
@@ -20,39 +23,55 @@ from remediate.judge import judge
 from remediate.model.base import Value
 from remediate.model.observation import UNREACHED, CanaryReport, Observation, Question, Rung
 from remediate.model.site import Site, Zone
-from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose
+from remediate.model.verdict import Expectation, Finding, Judgement, Outcome, Purpose, Unasked
 from remediate.playbook import Playbook
 from remediate.policy import Expected, counting
 from remediate.runner import Cancellation, LoopRunner
 from remediate.vantages import Lookout
 
-#: Seconds for connecting, and once more for all that a service answers.
-DEADLINE = 5.0
-#: Seconds for which a care path that does not answer yet is asked again: an archive may sit out a connection that
-#: the new rule cut (30 s were seen, 61 s with every association slot taken).
-PATIENCE = 90.0
+#: See ``change.patience``.
+DEADLINE = LOOK_DEADLINE
+PATIENCE = CARE_PATH
 _PAUSE = 1.0
 #: Its end is that of the dial's own deadlines: how long a round takes depends on how many questions wait for a gate.
 _ask = runner.deadline(None)(tasks.ask)
-#: Answers that mean "not yet" on the care path, not "no".
-_NOT_YET = frozenset({Rung.FILTERED, Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, Rung.INCONCLUSIVE})
+#: Answers that mean "not yet" on the care path, not "no". Refused or unreachable, too: nobody listens while an archive
+#: starts, and a host that restarts is in nobody's neighbour table.
+_NOT_YET = UNREACHED | {Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, Rung.INCONCLUSIVE}
 
 
 class Look(Value):
-    """One round: what was seen, the vantages that could see, and what that means."""
+    """One round: what was seen, the vantages that could see, and what that means.
+
+    ``reached_earlier``: what got through before an earlier change of the record closed it, where that had to be asked.
+    """
 
     observations: tuple[Observation, ...]
     canaries: tuple[CanaryReport, ...]
     judgements: tuple[Judgement, ...]
+    reached_earlier: frozenset[Question] = frozenset()
 
     @property
     def reached(self) -> frozenset[Question]:
-        return frozenset(o.question for o in self.observations if o.rung.reachable)
+        return self.reached_earlier | {o.question for o in self.observations if o.rung.reachable}
+
+    @property
+    def not_credited(self) -> frozenset[str]:
+        """The archives that are unreachable from a vantage of which nobody knows that it ever reached them."""
+        return frozenset(
+            j.pacs
+            for j in self.judgements
+            for f in j.findings
+            if f.outcome is Outcome.UNKNOWN and f.observation is not None and f.observation.rung is Rung.UNREACHABLE
+        )
 
     def record(self) -> dict[str, Any]:
         """For the journal: verdicts and facts, not the expectations, which are in the plan."""
+        earlier = sorted(question.model_dump_json() for question in self.reached_earlier)
         return {
+            **({"reached_earlier": [json.loads(text) for text in earlier]} if earlier else {}),
             "verdicts": {j.pacs: j.verdict for j in self.judgements},
+            "unasked": {j.pacs: {side.purpose: side.why for side in j.unasked} for j in self.judgements if j.unasked},
             "observations": [o.model_dump(mode="json") for o in self.observations],
             "canaries": [c.model_dump(mode="json") for c in self.canaries],
             "unmet": [
@@ -113,12 +132,14 @@ class Eyes:
         expectations: Sequence[Expectation],
         not_asked: Mapping[str, tuple[str, ...]],
         *,
+        unasked: Mapping[str, tuple[Unasked, ...]] = MappingProxyType({}),
         asked_after: datetime | None = None,
         reached_before: Collection[Question] = (),
         patience: float = 0.0,
         until: float | None = None,
     ) -> Look:
-        """Ask everything once, and a care path that does not answer yet again and again.
+        """Ask everything once, and a care path that does not answer yet again and again; of those that did not answer
+        before either, where that is known, nothing more is awaited.
 
         ``patience``: seconds for which it is asked again; ``until``: ``time.monotonic()`` when the round must end.
         """
@@ -126,8 +147,8 @@ class Eyes:
         canaries = list(self.canaries())
         answers = {o.question: o for o in self.ask([e.question for e in expectations], until)}
         while True:
-            look = judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before)
-            again = _not_yet(look.judgements)
+            look = judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before, unasked)
+            again = [q for q in _not_yet(look.judgements) if not reached_before or q in reached_before]
             ends = began + patience if until is None else min(began + patience, until)
             if not again or time.monotonic() + _PAUSE >= ends:
                 break
@@ -135,7 +156,7 @@ class Eyes:
                 time.sleep(_PAUSE)  # between two questions to an archive that is busy, not for something to happen
             answers |= {o.question: o for o in self.ask(again, until)}
         canaries += self.canaries()
-        return judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before)
+        return judged(expectations, not_asked, answers.values(), canaries, asked_after, reached_before, unasked)
 
     def ask(self, questions: Iterable[Question], until: float | None = None) -> tuple[Observation, ...]:
         """Each once. ``until``: ``time.monotonic()``; what has no answer by then is left out."""
@@ -177,6 +198,8 @@ def judged(
     canaries: Iterable[CanaryReport],
     asked_after: datetime | None = None,
     reached_before: Collection[Question] = (),
+    unasked: Mapping[str, tuple[Unasked, ...]] = MappingProxyType({}),
+    reached_earlier: Collection[Question] = (),
 ) -> Look:
     observations, canaries = tuple(observations), tuple(canaries)
     judgements = tuple(
@@ -187,11 +210,14 @@ def judged(
             canaries,
             not_asked=not_asked.get(pacs, ()),
             asked_after=asked_after,
-            reached_before=reached_before,
+            reached_before=(*reached_before, *reached_earlier),
+            unasked=unasked.get(pacs, ()),
         )
         for pacs in dict.fromkeys((*not_asked, *(e.question.pacs for e in expectations)))
     )
-    return Look(observations=observations, canaries=canaries, judgements=judgements)
+    return Look(
+        observations=observations, canaries=canaries, judgements=judgements, reached_earlier=frozenset(reached_earlier)
+    )
 
 
 def _not_yet(judgements: Iterable[Judgement]) -> list[Question]:
@@ -265,8 +291,9 @@ def verify(
     with opened(loaded, used, guarded) as (eyes, unopened):
         eyes.told = told or eyes.told
         look = eyes.look(
-            [counting(e) if count else e for one in wanted.values() for e in one.expectations],
+            [counting(e, loaded.site.vantages) if count else e for one in wanted.values() for e in one.expectations],
             {name: one.not_asked for name, one in wanted.items()},
+            unasked={name: one.unasked for name, one in wanted.items()},
         )
     return Verified(look=look, unopened=unopened)
 
@@ -297,10 +324,12 @@ def views(loaded: Loaded, playbook: Playbook | None, limit: str | None) -> tuple
         for name in loaded.select(hosts, limit):
             places = [site.vantages[v] for v in vantages]
             one = controls.expectations(names, site.pacs[name], places)
-            was = wanted.get(name, Expected(expectations=(), not_asked=()))
+            was = wanted.get(name, Expected(expectations=(), not_asked=(), unasked=one.unasked))
             wanted[name] = Expected(
                 expectations=tuple(dict.fromkeys(was.expectations + one.expectations)),
                 not_asked=tuple(dict.fromkeys(was.not_asked + one.not_asked)),
+                # What one play has no question about, another one may have, and nobody to ask it.
+                unasked=tuple(side for side in was.unasked if side.purpose in {own.purpose for own in one.unasked}),
             )
     if not used:
         raise UsageError("there is no vantage to look from", next="add one to the inventory")

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from remediate import probes
+from remediate.change.durations import verify_takes
 from remediate.change.looking import DEADLINE
-from remediate.change.planning import verify_takes
 from remediate.model.base import AETitle, Name, Value
 from remediate.model.change import Plan
 from remediate.model.observation import Question

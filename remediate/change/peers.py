@@ -8,7 +8,7 @@ from pathlib import Path
 
 from remediate import tasks
 from remediate.change import live, lookback
-from remediate.change.devices import DEVICE_DEADLINE
+from remediate.change.durations import DEVICE_DEADLINE
 from remediate.inventory import Loaded
 from remediate.model.peers import Covered, LivePeers, PeersSeen, SeenPeer, Use
 from remediate.model.site import Addressing, IPAddress, Pacs

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import product
-from math import inf
 from pathlib import Path
 
 from nornir.core import Nornir
 
 from remediate import __version__, controls, platforms, runner, tasks
-from remediate.change import guarding, live, own_code, sources, windows
-from remediate.change.devices import DEVICE_DEADLINE, TIMER_SLACK, utc_now
-from remediate.change.looking import DEADLINE, PATIENCE, raise_first
+from remediate.change import durations, guarding, live, own_code, seeing, sources, windows
+from remediate.change.devices import utc_now
+from remediate.change.looking import raise_first
 from remediate.errors import CommandRejected, PlanError, Unprovable, UsageError
 from remediate.inventory import Loaded
 from remediate.model.change import Candidate, OpenSessions, Plan, Section, Wave
@@ -22,19 +20,16 @@ from remediate.model.device import Device
 from remediate.model.hook import When
 from remediate.model.observation import Rung
 from remediate.model.rule import Action, AnyIntent, Intent, Rule
-from remediate.model.site import LocalVia, Pacs, Site, Vantage
-from remediate.model.verdict import Expectation
+from remediate.model.site import Pacs, Site, Vantage
+from remediate.platforms import FilterState, Pace
 from remediate.playbook import Play, Playbook, waves
 from remediate.policy import simulated
 from remediate.render import Renderer
 from remediate.runner import LoopRunner
-from remediate.vantages.pace import gate_of
 
 _OBSERVES = "it only observes: nothing is closed, and whoever could reach the archive still can"
 #: Seconds for reading one device.
 _READING = 120.0
-#: Seconds after which a Linux SSH server gives a connection up (net.ipv4.tcp_syn_retries = 6).
-SSH_GIVES_UP = 131.0
 
 
 def make(loaded: Loaded, playbook: Playbook, renderer: Renderer, limit: str | None = None, *, forks: int = 20) -> Plan:
@@ -82,13 +77,25 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
         )
     for play in playbook.plays:
         own_code.check((*play.hooks(When.BEFORE), *play.hooks(When.AFTER)), Path(playbook.path).absolute().parent)
+        seeing.check_names(play, site)
     selected = [(play, loaded.select(play.hosts, limit)) for play in playbook.plays]
     waved = [_in_waves(play, names, loaded, limit) for play, names in selected]
-    running = _running(_devices(selected, site), nornir)
+    looks = _looks(_devices(selected, site), nornir)
+    running = {name: look.running for name, look in looks.items()}
+    paces = {name: look.pace for name, look in looks.items()}
+    host_keys = _host_keys(looks, site)
+    # Each wave is planned on what the waves before it leave behind.
+    states = {name: guarding.read(site.devices[name], text) for name, text in running.items()}
     made: list[Wave] = []
+    warnings: list[str] = []
     for (play, _), divided in zip(selected, waved, strict=True):
         for members in divided:
-            wave = _wave(len(made) + 1, play, [site.pacs[n] for n in members], site, running, renderer, nornir)
+            wave = _wave(len(made) + 1, play, [site.pacs[n] for n in members], site, states, renderer, nornir)
+            wave = durations.at_the_devices_pace(wave, paces)
+            warnings += _warnings(wave, site, states, paces)
+            for candidate in wave.candidates:
+                device = site.devices[candidate.device]
+                states[device.name] = guarding.predicted(device, states[device.name], candidate)
             made.append(wave.model_copy(update={"open_sessions": _open_sessions(wave, site, nornir)}))
     inputs, texts = sources.inputs(loaded, playbook, renderer)
     changed = dict.fromkeys(candidate.device for wave in made for candidate in wave.candidates)
@@ -100,8 +107,9 @@ def _plan(loaded: Loaded, playbook: Playbook, nornir: Nornir, renderer: Renderer
         inputs=inputs,
         texts=texts | sources.devices(running, changed),
         waves=tuple(made),
-        warnings=tuple(dict.fromkeys(_warnings(made, site, running))),
+        warnings=tuple(dict.fromkeys(warnings)),
         notify=tuple(dict.fromkeys(reference for play in playbook.plays for reference in play.notify)),
+        host_keys=host_keys,
         allowed_signers=tuple(dict.fromkeys(p.allowed_signers for p in playbook.plays if p.allowed_signers)),
     )
 
@@ -132,6 +140,8 @@ def _devices(selected: Iterable[tuple[Play, Sequence[str]]], site: Site) -> dict
     found: dict[str, dict[str, None]] = {}
     for play, names in selected:
         for control, name in product(map(controls.control, play.controls), names):
+            if not controls.has_to_close(control, site.pacs[name]):
+                continue
             devices = control.devices(site.pacs[name])
             if not devices:
                 raise PlanError(
@@ -157,11 +167,11 @@ def _intent(control: controls.Control, pacs: Pacs, device: Device, *, observe: b
     return made.model_copy(update={"observe": True}) if observe and isinstance(made, Intent) else made
 
 
-def _running(devices: Mapping[str, Sequence[str]], nornir: Nornir) -> dict[str, str]:
+def _looks(devices: Mapping[str, Sequence[str]], nornir: Nornir) -> dict[str, tasks.DeviceLook]:
     """``devices``: with the controls that are to be applied there."""
-    looks = runner.run(nornir, tasks.look_at_device, hosts=tuple(devices), controls=devices) if devices else {}
-    found = {}
-    for name, result in looks.items():
+    results = runner.run(nornir, tasks.look_at_device, hosts=tuple(devices), controls=devices) if devices else {}
+    looks = {}
+    for name, result in results.items():
         raise_first(result.exception)
         look: tasks.DeviceLook = result[0].result
         if look.lacks:
@@ -171,8 +181,28 @@ def _running(devices: Mapping[str, Sequence[str]], nornir: Nornir) -> dict[str, 
                 next="mend that on the device or in the inventory, then plan again",
             )
         tasks.check_nothing_pending(name, look.pending)
-        found[name] = look.running
-    return found
+        looks[name] = look
+    return looks
+
+
+def _host_keys(looks: Mapping[str, tasks.DeviceLook], site: Site) -> dict[str, str]:
+    """Of the devices that filter. Raises PlanError where two names are one device: two pushes would be armed at once.
+
+    An archive and its fronts may share a host with others.
+    """
+    keys: dict[str, str] = {}
+    for name, look in looks.items():
+        if Intent not in platforms.platform(site.devices[name].platform).intents:
+            continue
+        if same := [other for other, key in keys.items() if key == look.unit.key]:
+            raise PlanError(
+                f"{same[0]} and {name} answer with the same SSH host key ({look.unit.key}): they are one device under "
+                "two names, or one of them was copied from the other",
+                where=str(name),
+                next="keep one name for one device in the inventory; give a copied device a host key of its own",
+            )
+        keys[name] = look.unit.key
+    return keys
 
 
 def _wave(
@@ -180,30 +210,37 @@ def _wave(
     play: Play,
     members: Sequence[Pacs],
     site: Site,
-    running: dict[str, str],
+    states: Mapping[str, FilterState],
     renderer: Renderer,
     nornir: Nornir,
 ) -> Wave:
+    """``states``: by device, what runs there when the wave begins."""
     intents: dict[str, list[AnyIntent]] = {}
+    nothing_to_close: dict[str, tuple[str, ...]] = {}
     for control in map(controls.control, play.controls):
         for pacs in members:
+            if not controls.has_to_close(control, pacs):
+                nothing_to_close[pacs.name] = (*nothing_to_close.get(pacs.name, ()), control.name)
+                continue
             for device in (site.devices[d] for d in control.devices(pacs)):
                 intents.setdefault(device.name, []).append(_intent(control, pacs, device, observe=play.observes))
     made: list[Candidate] = []
     in_place: dict[str, tuple[str, ...]] = {}
     for name, wanted in intents.items():
-        sections = guarding.sections(site.devices[name], wanted, running[name])
+        sections = guarding.sections(site.devices[name], wanted, states[name])
         _check_opens_nothing(site.devices[name], sections)
         changed = [section for section in sections if section.rules != section.previous]
         if changed:
-            made.append(_candidate(site.devices[name], changed, running[name], renderer, nornir))
+            made.append(_candidate(site.devices[name], changed, states[name], renderer, nornir))
         if len(changed) < len(sections):
             in_place[name] = tuple(section.name for section in sections if section not in changed)
     vantages = _vantages(play, site)
     places = [site.vantages[v] for v in vantages]
     _check_certificates(members, places, play.controls)
-    expected = [controls.expectations(play.controls, pacs, places) for pacs in members]
-    questions = tuple(e for one in expected for e in one.expectations)
+    expected = {pacs.name: controls.expectations(play.controls, pacs, places) for pacs in members}
+    bystanders = {name for name, left in nothing_to_close.items() if len(left) == len(play.controls)}
+    seeing.check(play, members, places, expected, bystanders)
+    questions = tuple(e for one in expected.values() for e in one.expectations)
     own = (*play.hooks(When.BEFORE), *play.hooks(When.AFTER))
     return Wave(
         number=number,
@@ -214,7 +251,8 @@ def _wave(
         candidates=tuple(made),
         in_place=in_place,
         expectations=questions,
-        not_asked={pacs.name: one.not_asked for pacs, one in zip(members, expected, strict=True)},
+        # Where nothing is to be done and nobody looks, there is no verdict either.
+        not_asked={n: one.not_asked for n, one in expected.items() if one.expectations or n not in bystanders},
         leaves_open={
             name: _OBSERVES if play.observes else _leaves_open(name, [site.devices[device] for device in intents])
             for name in play.controls
@@ -225,11 +263,17 @@ def _wave(
         window=play.window,
         before=play.hooks(When.BEFORE),
         after=play.hooks(When.AFTER),
-        takes_at_most=_takes_at_most(play.revert_in, questions, site) + sum((h.timeout for h in own), timedelta()),
+        takes_at_most=durations.takes_at_most(play.revert_in, questions, site)
+        + sum((h.timeout for h in own), timedelta()),
         soak=play.soak,
         accept=play.accept,
-        simulated={pacs.name: unseen for pacs in members if (unseen := simulated(pacs, places))},
+        simulated={
+            pacs.name: unseen for pacs in members if pacs.name not in bystanders and (unseen := simulated(pacs, places))
+        },
         accept_simulated=play.accept_simulated,
+        accept_unseen=tuple(name for name in play.accept_unseen if seeing.unseen_inside(expected.get(name))),
+        unasked={name: sides for name, one in expected.items() if (sides := seeing.unasked(name, play, one))},
+        nothing_to_close=nothing_to_close,
     )
 
 
@@ -291,15 +335,8 @@ def _check_opens_nothing(device: Device, sections: Iterable[Section]) -> None:
             )
 
 
-def _takes_at_most(revert_in: timedelta, expected: Iterable[Expectation], site: Site) -> timedelta:
-    """From the first arming until everything is as before again: the device hangs as long as it may, is lost, takes
-    the change back by its own timer, and then an archive has to be asked again and again."""
-    _, looking = verify_takes(expected, site)
-    return revert_in + timedelta(seconds=DEVICE_DEADLINE + TIMER_SLACK + looking + PATIENCE)
-
-
 def _candidate(
-    device: Device, changed: Sequence[Section], running: str, renderer: Renderer, nornir: Nornir
+    device: Device, changed: Sequence[Section], running: FilterState, renderer: Renderer, nornir: Nornir
 ) -> Candidate:
     """What cannot be proved is refused; whether the device would have refused it too is said with it."""
     try:
@@ -325,36 +362,22 @@ def _vantages(play: Play, site: Site) -> tuple[str, ...]:
     return names
 
 
-def _warnings(made: Iterable[Wave], site: Site, running: dict[str, str]) -> Iterable[str]:
-    for wave in made:
-        if not wave.candidates:
-            continue
-        for candidate in wave.candidates:
-            _check_timer(wave.revert_in, candidate)
-            yield from guarding.remarks(site.devices[candidate.device], candidate, running[candidate.device])
-            if units := site.devices[candidate.device].ha:
-                yield (
-                    f"{candidate.device} is one of {' and '.join(units)}: only the unit that answers is changed. Where "
-                    "they do not copy their configuration themselves, the other one opens the archive again when it "
-                    "takes over: guard it too, as a device of its own under an address of its own"
-                )
-        if wave.window is not None:
-            windows.check_long_enough(wave.window, wave.takes_at_most, f"play {wave.play!r}", utc_now())
-        certain, possible = verify_takes(wave.expectations, site)
-        usable = wave.revert_in.total_seconds() * 0.8
-        if certain > usable:
-            raise PlanError(
-                f"revert_in is {wave.revert_in.total_seconds():g} s, but looking again may take {certain:.0f} s, and "
-                "the last fifth of the timer is kept free",
-                where=f"play {wave.play!r}",
-                next=f"set revert_in to {certain / 0.8:.0f}s or more",
-            )
-        if possible > usable:
+def _warnings(wave: Wave, site: Site, states: Mapping[str, FilterState], paces: Mapping[str, Pace]) -> Iterable[str]:
+    """``states``: by device, what runs there when the wave begins; ``paces``: how fast it answers."""
+    if not wave.candidates:
+        return
+    for candidate in wave.candidates:
+        _check_timer(wave.revert_in, candidate)
+        yield from guarding.remarks(site.devices[candidate.device], candidate, states[candidate.device])
+        if units := site.devices[candidate.device].ha:
             yield (
-                f"play {wave.play!r}: looking again may take {possible:.0f} s where an SSH or SOCKS server waits out "
-                f"its own connect time-out for a filtered port; with revert_in {wave.revert_in.total_seconds():g} s "
-                f"the change would then be taken back. revert_in {possible / 0.8:.0f}s is safe"
+                f"{candidate.device} is one of {' and '.join(units)}: only the unit that answers is changed. Where "
+                "they do not copy their configuration themselves, the other one opens the archive again when it "
+                "takes over: guard it too, as a device of its own under an address of its own"
             )
+    if wave.window is not None:
+        windows.check_long_enough(wave.window, wave.takes_at_most, f"play {wave.play!r}", utc_now())
+    yield from durations.check(wave, site, paces)
 
 
 def _check_timer(revert_in: timedelta, candidate: Candidate) -> None:
@@ -367,22 +390,3 @@ def _check_timer(revert_in: timedelta, candidate: Candidate) -> None:
             where=candidate.device,
             next="change revert_in",
         )
-
-
-def verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, float]:
-    """Seconds of one round at the worst: what local deadlines can add up to, and with SSH servers' time-outs.
-
-    What waits for one another at a gate of the dial adds up, and so does the pace of the inventory's limits.
-    """
-    limits = site.limits
-    certain: dict[tuple[str, int], float] = {}
-    possible: dict[tuple[str, int], float] = {}
-    questions = dict.fromkeys(e.question for e in expected)
-    for question in questions:
-        gate = gate_of(question)
-        connect = DEADLINE if isinstance(site.vantages[question.vantage].via, LocalVia) else 0.0
-        certain[gate] = certain.get(gate, 0.0) + connect
-        possible[gate] = possible.get(gate, 0.0) + (connect or SSH_GIVES_UP)
-    pacs = Counter(q.pacs for q in questions)
-    pace = max(pacs.values(), default=0) / (limits.per_host or inf) + len(questions) / (limits.per_site or inf)
-    return max(certain.values(), default=0.0) + pace, max(possible.values(), default=0.0) + pace

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from remediate import tasks
-from remediate.change import gates, live, windows
+from remediate.change import evidence, gates, lacking, live, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes
 from remediate.change.machine import Step
@@ -53,23 +53,36 @@ class Preparation:
                 next="nothing was changed; a vantage whose canary is silent sees every port closed",
             )
         self._look_at_devices()
+        self._keep_evidence()
         paths = self._live_paths()
         watch.stage(wave.number, "baseline", "what every vantage can do now")
-        before = self._eyes.look(wave.expectations, wave.not_asked)
+        before = self._eyes.look(wave.expectations, wave.not_asked, unasked=wave.unasked)
+        if before.not_credited:
+            before = gates.credited(wave, before, self.means.reached(before.not_credited))
         self.at.before = before
         self.judgements = before.judgements
         units = {name: unit.model_dump() for name, unit in self.at.units.items()}
         self._step(Step.BASELINE, **before.record(), running=self.at.running, units=units)
         watch.looked(wave.number, "before", before.judgements)
         if not wave.reopens:
-            gates.check_baseline(before)
+            own = lacking.shut_out(wave)
+            for pacs, peer in gates.check_baseline(before, wave.bystanders, own):
+                watch.alarm(
+                    f"{peer} does not reach {pacs}, and the guard's own denials on {', '.join(own[pacs][peer])} "
+                    "are the cause: what let it pass there is gone; this change puts that back"
+                )
         if self._devices.candidates and self.needed():
             if paths is not None:
                 paths.check()
             gates.check_simulated(wave)
             watch.stage(wave.number, "check", "the devices check the candidates and their inverses")
             self.staged = True
-            self._devices.on(tasks.load, candidates=self._devices.candidates, check=self._devices.check_unchanged)
+            self._devices.on(
+                tasks.load,
+                candidates=self._devices.candidates,
+                tokens=self._devices.tokens,
+                check=self._devices.check_unchanged,
+            )
 
     def check_window(self, done: timedelta = timedelta(0)) -> None:
         """Raises OutsideWindow where even the worst end of this wave would not be within the window. ``done``: of its
@@ -84,7 +97,8 @@ class Preparation:
         def check(name: str, look: tasks.DeviceLook) -> None:
             if look.lacks:
                 raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
-            self._devices.check_base(name, look.running, self.means.planned_for(name))
+            tasks.check_nothing_pending(name, look.pending)
+            self._devices.fit(name, look.running)
 
         for name in self._devices.candidates:
             self.means.units.pop(name, None)  # whoever answers now; every later login is held against that
@@ -97,6 +111,16 @@ class Preparation:
         devices = self.means.site.devices
         if elsewhere := [name for name in self._devices.candidates if set(devices[name].management) != {LOCAL}]:
             self._devices.on(tasks.log_in_afresh, elsewhere, site=self.means.site, units=self.at.units)
+
+    def _keep_evidence(self) -> None:
+        """Before our own looks are counted and logged there, too, and before a push takes rules with their counters."""
+        if not self._devices.candidates:
+            return
+        collected = evidence.collect(self.wave, self.means.site, self.means.nornir, self.means.steady)
+        kept = {name: traces.model_dump(mode="json") for name, traces in collected.items()}
+        self.means.journal.append("evidence", {"wave": self.wave.number, "evidence": kept})
+        for text in evidence.notes(collected):
+            self.means.watch.note(text)
 
     def _live_paths(self) -> live.Live | None:
         """Who is connected now, in the record before anything can end it; None where nothing is closed."""
@@ -120,4 +144,5 @@ class Preparation:
             for c in self._devices.candidates.values()
             for s in c.sections
         )
-        return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements)
+        bystanders = self.wave.bystanders
+        return drifted or any(j.verdict is not Verdict.PROTECTED for j in self.judgements if j.pacs not in bystanders)

@@ -7,7 +7,7 @@ from remediate.change import hooks
 from remediate.change.devices import Progress
 from remediate.change.gates import baseline_of
 from remediate.change.machine import CLOSED, Step, advance
-from remediate.model.change import Entry, Plan, State, Token, Unit
+from remediate.model.change import Candidate, Entry, Plan, State, Token, Unit
 
 
 def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
@@ -39,10 +39,14 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
         elif entry.kind == Step.ARMING:
             at.tokens = {name: Token(token) for name, token in entry.data["tokens"].items()}
             at.armed_at = entry.at
-        elif entry.kind == "pushing":
-            at.pushed_at = entry.at  # the last one's
-        elif entry.kind == "pushed" and "down" in entry.data:
-            at.down[entry.data["device"]] = entry.data["down"]
+        elif entry.kind == "made anew":
+            at.fitted[entry.data["device"]] = Candidate.model_validate(entry.data["candidate"])
+        elif entry.kind in ("pushing", "pushed"):
+            at.noted(entry.kind, entry.data["device"])
+            if entry.kind == "pushing":
+                at.pushed_at = entry.at  # the last one's
+            elif "down" in entry.data:
+                at.down[entry.data["device"]] = entry.data["down"]
     return plan, progress
 
 

@@ -92,12 +92,13 @@ def inquiry(loaded: Loaded, book: Playbook, addresses: Addresses, limit: str | N
     """Sorts the list; nothing is asked. Raises UsageError where no vantage stands outside."""
     (play,) = book.plays
     site = loaded.site
-    names = tuple(name for name in play.vantages or site.vantages if site.vantages[name].zone is Zone.OUTSIDE)
+    outside = [name for name in play.vantages or site.vantages if site.vantages[name].zone is Zone.OUTSIDE]
+    names = tuple(name for name in outside if site.vantages[name].peer is None)  # a peer may be let in
     if not names:
         raise UsageError(
-            "what is open to the outside can only be seen from there, and no vantage is outside",
+            "what is open to the outside can only be seen from there, and no vantage is outside and in nobody's place",
             where=f"play {play.name!r}",
-            next="name one with zone: outside in verify: {from: [...]}",
+            next="name one with zone: outside and without peer in verify: {from: [...]}",
         )
     selected = set(loaded.select(play.hosts, limit))
     vantages = [site.vantages[name] for name in names]

@@ -15,6 +15,8 @@ def status_of_wave(state: State, made: WaveRun) -> int:
         return errors.EXIT_ROLLED_BACK
     if state is State.STOPPED:
         return made.reason.exit_status if made.reason else errors.EXIT_INCONCLUSIVE
+    if state is State.CONFIRMED and made.reason is not None:  # and no longer seen to be so
+        return made.reason.exit_status
     if made.wave.reopens or state is State.CONFIRMED:  # which is reached only past the gate
         return errors.EXIT_OK
     return status_of(made.judgements)

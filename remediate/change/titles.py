@@ -10,9 +10,10 @@ from remediate import titles
 from remediate.change.looking import Eyes, opened, views
 from remediate.inventory import Loaded
 from remediate.model.observation import Observation, Question
-from remediate.model.site import Site, Zone
+from remediate.model.site import Site
 from remediate.model.verdict import Expectation
 from remediate.playbook import Playbook
+from remediate.policy import standing
 from remediate.runner import Cancellation
 from remediate.titles import Cell, TitleFinding
 
@@ -57,11 +58,8 @@ def _cells(site: Site, question: Question) -> Mapping[Cell, Question]:
 
 def _known(site: Site, question: Question) -> str | None:
     """The AE title of the peer in whose place the vantage stands: a title is used from its owner's place only."""
-    vantage = site.vantages[question.vantage]
-    if vantage.zone is Zone.OUTSIDE:
-        return None
-    peers = site.pacs[question.pacs].access.peers
-    return next((peer.ae_title for peer in peers if peer.name == vantage.peer), None)
+    peer = standing(site.pacs[question.pacs], site.vantages[question.vantage])
+    return peer.ae_title if peer is not None else None
 
 
 def _answers(eyes: Eyes, questions: Iterable[Question]) -> dict[Question, Observation]:

@@ -11,21 +11,25 @@ from typing import Any
 from remediate import platforms, tasks
 from remediate.change import gates, hooks
 from remediate.change.devices import Devices, Means, Progress
-from remediate.change.looking import Eyes, Look, restored
+from remediate.change.durations import KEPT_FREE
+from remediate.change.looking import Eyes, Look
 from remediate.change.machine import CLOSED, IN_FLIGHT, Step, advance
 from remediate.change.preparing import Preparation
+from remediate.change.undoing import Undoing
 from remediate.errors import (
+    DriftError,
+    Inconclusive,
     Interrupted,
     NeedsHands,
+    NotAsConfirmed,
+    NotInForce,
     NotKnown,
     RemediateError,
     VerificationFailed,
 )
-from remediate.model.change import OnUnknown, State, Token, Wave
-from remediate.model.verdict import Judgement, Verdict
+from remediate.model.change import OnUnknown, State, Wave
+from remediate.model.verdict import Judgement
 
-#: The last part of the revert timer in which nothing is confirmed any more.
-KEPT_FREE = 0.2
 #: Seconds between two looks at a change that is held open.
 HOLD_PAUSE = 10.0
 
@@ -57,7 +61,10 @@ class WaveRun:
                     self.judgements = self._ready.judgements
                 if not self._devices.candidates or not self._ready.needed():
                     self._discard()
-                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements})
+                    why = "; ".join(gates.reasons(j for j in self.judgements if j.pacs not in self.wave.bystanders))
+                    self.reason = Inconclusive(why, next="see what is open, or asked of nobody") if why else None
+                    said = {"why": why} if why else {}
+                    self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements}, **said)
                     return self.state
                 return self._transaction()
         finally:
@@ -77,9 +84,11 @@ class WaveRun:
                 self.means.journal.append("found on the devices", {"wave": self.wave.number, "states": states})
                 found = set(states.values())
                 if found == {platforms.CONFIRMED} and (self.state is State.VERIFIED or self.at.unsaved):
-                    return self._saved()
+                    return self._saved_before_the_crash()
                 undecided = self.state in (State.ARMED, State.PUSHED, State.VERIFIED)
                 if undecided and found <= {platforms.ARMED, platforms.CONFIRMED}:
+                    if self.state is State.ARMED and (error := self._cut_short()):
+                        return self._take_back(error)
                     try:
                         self._eyes.open(all_needed=self.wave.on_unknown is not OnUnknown.HOLD)
                     except RemediateError as error:
@@ -99,6 +108,46 @@ class WaveRun:
                 return self._take_back(VerificationFailed("; ".join(texts) or "nothing was pushed"))
         finally:
             self._devices.close_sessions()
+
+    def _saved_before_the_crash(self) -> State:
+        """Confirmed before; what it is now is looked at before anything is said of it."""
+        if self._saved() is not State.CONFIRMED:
+            return self.state
+        try:
+            self._eyes.open(all_needed=False)
+            look = self._eyes.look(
+                self.wave.expectations,
+                self.wave.not_asked,
+                unasked=self.wave.unasked,
+                reached_before=self.at.before.reached if self.at.before else (),
+                patience=0.0 if self.wave.reopens else self.means.patience,
+            )
+            self.judgements = look.judgements
+            self.means.journal.append("looked", {"wave": self.wave.number, **look.record()})
+            self.means.watch.looked(self.wave.number, "now", look.judgements)
+            if not self.wave.reopens:
+                gates.check_after(
+                    look, observes=self.wave.observes, bystanders=self.wave.bystanders, before=self.at.before
+                )
+        except RemediateError as error:
+            self.reason = NotAsConfirmed(
+                f"confirmed, in force and saved, but not seen to be closed and served now: {error.what}",
+                next="see what differs; to take it back: remediate rollback",
+            )
+        return self.state
+
+    def _cut_short(self) -> RemediateError | None:
+        """Of a push whose end nobody has seen: that not all of it is there, which was nobody else's doing."""
+        try:
+            self._devices.check_armed()
+        except DriftError as error:
+            return VerificationFailed(
+                f"the program ended in the middle of the push, and not all of it has reached {error.where}",
+                next="run again",
+            )
+        except RemediateError as error:
+            return error  # what cannot be asked cannot be confirmed
+        return None
 
     # -- nothing pushed -------------------------------------------------------------------------------
 
@@ -136,9 +185,7 @@ class WaveRun:
             self._devices.on(tasks.compare, check=self._devices.check_unchanged)
         self._ready.check_window(sum((hook.timeout for hook in self.wave.before), timedelta()))
         self._check_cancelled()
-        self.at.tokens = {
-            name: Token(f"{self.means.journal.change}.{wave.number}.{name}") for name in self._devices.candidates
-        }
+        self.at.tokens = dict(self._devices.tokens)
         entry = self._step(Step.ARMING, tokens=self.at.tokens, revert_in=wave.revert_in.total_seconds())
         self.at.armed_at = entry
         self.means.armed.update(dict.fromkeys(self._devices.candidates, entry + wave.revert_in))
@@ -208,6 +255,7 @@ class WaveRun:
         after = self._eyes.look(
             wave.expectations,
             wave.not_asked,
+            unasked=wave.unasked,
             asked_after=self.at.pushed_at,
             reached_before=before.reached if before else (),
             patience=0.0
@@ -222,7 +270,7 @@ class WaveRun:
         self._check_cancelled()
         self._devices.check_armed()  # first: that it is gone is why it is open again
         if not wave.reopens:
-            gates.check_after(after, observes=wave.observes)
+            gates.check_after(after, observes=wave.observes, bystanders=wave.bystanders, before=before)
         if self._devices.time_left() <= KEPT_FREE * wave.revert_in.total_seconds():
             raise VerificationFailed(
                 "the last fifth of the revert timer has begun", next="set a longer revert_in and run again"
@@ -235,9 +283,17 @@ class WaveRun:
         self._devices.on(tasks.confirm, tokens=self.at.tokens, journal=self._device_journal(), nornir=self.means.steady)
 
     def _saved(self) -> State:
-        """Confirmed on every device. What now fails does not open anything again: a person must see to it."""
+        """Confirmed on every device. That is said once it is seen, after the save, to be in force and to be loaded at
+        the next start. What only may not outlast a restart does not open anything again: a person must see to it.
+        """
+        devices = self._devices
         try:
-            results = self._devices.on(tasks.save, tokens=self.at.tokens, nornir=self.means.steady)
+            devices.on(tasks.compare, check=devices.check_in_force, nornir=self.means.steady)
+            results = devices.on(
+                tasks.save, tokens=self.at.tokens, check=devices.check_at_boot, nornir=self.means.steady
+            )
+        except NotInForce as error:
+            return self._take_back(error)
         except RemediateError as error:
             self.reason = NeedsHands(
                 f"the change is confirmed, but it may not outlast a restart: {error}",
@@ -249,69 +305,17 @@ class WaveRun:
             return self.state
         how = {name: result[0].result for name, result in results.items()}
         for name, text in how.items():
-            self.means.watch.note(f"{name}: loaded at boot by {text}")
+            loader = f"loaded at boot by {text}" if text else "nothing of ours is left to be loaded at boot"
+            self.means.watch.note(f"{name}: {loader}")
         self._step(Step.CONFIRMED, at_boot=how)
         return self.state
 
-    # -- taking back ----------------------------------------------------------------------------------
-
     def _take_back(self, error: BaseException) -> State:
         """Undo every push of the wave, prove it, and say so. A Ctrl-C no longer stops this; a second one does."""
-        self.reason = _as_ours(error)
-        watch = self.means.watch
-        self._step(Step.ROLLING_BACK, why=self.reason.what)
-        watch.alarm(f"taking the change back: {self.reason.what}")
-        stuck: dict[str, str] = {}
-        for name in self.at.tokens:
-            try:
-                self._devices.undo(name)
-            except RemediateError as failed:
-                stuck[name] = str(failed)
-        if stuck:
-            texts = "\n".join(f"{name}: {text}" for name, text in stuck.items())
-            self.reason = NeedsHands(
-                f"the change could not be taken back everywhere:\n{texts}",
-                next="log in on the console of each device named, see what is loaded, then: remediate resume",
-            )
-            self._step(Step.NEEDS_HANDS, devices=stuck)
-            watch.alarm(str(self.reason))
-            return self.state
-        self._prove_restored()
+        undoing = Undoing(self.wave, self.means, self.at, self._devices, self._step)
+        self.reason = undoing.take_back(_as_ours(error))
+        self.judgements = undoing.judgements or self.judgements
         return self.state
-
-    def _prove_restored(self) -> None:
-        watch, wave, before = self.means.watch, self.wave, self.at.before
-        watch.stage(wave.number, "look again", "is everything as it was before?")
-        eyes = Eyes(self.means.site, wave.vantages, self.means.steady, self.means.loop, self.means.clock)
-        differences: list[str]
-        evidence: dict[str, Any] = {}
-        with closing(eyes):
-            try:
-                eyes.open()
-                after = eyes.look(
-                    wave.expectations, wave.not_asked, patience=self.means.patience if gates.served(before) else 0.0
-                )
-                self.judgements = after.judgements
-                watch.looked(wave.number, "taken back", after.judgements)
-                evidence = after.record()
-                differences = restored(before, after) if before else ["the baseline is not in the record"]
-                reopened = [j.pacs for j in after.judgements if j.verdict is Verdict.EXPOSED]
-            except RemediateError as error:
-                differences, reopened = [f"could not be looked at again: {error}"], []
-        for name, down in self.at.down_back.items():
-            watch.note(f"{name}: its services did not answer for {down:.1f} s while it was taken back")
-        down_back = {"down": self.at.down_back} if self.at.down_back else {}
-        said = {"why": self._why(), "restored": not differences, "differences": differences, **down_back}
-        self._step(Step.ROLLED_BACK, **said, **evidence)
-        if reopened and not wave.reopens and not wave.observes:
-            watch.alarm(f"OPEN TO THE OUTSIDE AGAIN: {', '.join(reopened)}")
-        for text in differences:
-            watch.alarm(f"not as before: {text}")
-        if not differences:
-            watch.note("the baseline is restored: rules read back, every vantage sees what it saw before")
-
-    def _why(self) -> str:
-        return self.reason.what if self.reason else ""
 
     # -- small things ---------------------------------------------------------------------------------
 
@@ -326,7 +330,7 @@ class WaveRun:
         return entry.at
 
     def _device_journal(self) -> tasks.DeviceJournal:
-        return tasks.DeviceJournal(self.means.journal, self.wave.number)
+        return tasks.DeviceJournal(self.means.journal, self.wave.number, self.at.noted)
 
     def _check_cancelled(self) -> None:
         if self.means.cancellation.requested:

@@ -27,6 +27,15 @@ def up(
     vpn: Annotated[
         bool, typer.Option("--vpn", help="With a reader's place too, and OpenVPN and WireGuard from there.")
     ] = False,
+    archives: Annotated[
+        int,
+        typer.Option(
+            "--archives", metavar="N", help="How many archives. The first behind each firewall is an Orthanc."
+        ),
+    ] = 1,
+    firewalls: Annotated[
+        int, typer.Option("--firewalls", metavar="N", help="How many firewalls. They share the archives among them.")
+    ] = 1,
 ) -> None:
     """Build the site, and write its inventory.
 
@@ -35,7 +44,7 @@ def up(
     from remediate.errors import UsageError
     from remediate.lab import real
 
-    layout = real.Layout(vpn=vpn)
+    layout = real.Layout(vpn=vpn, archive_count=archives, firewall_count=firewalls)
     if missing := real.missing(layout):
         raise UsageError(
             "the lab cannot run here:\n  - " + "\n  - ".join(missing),

@@ -124,7 +124,8 @@ def _notice(loaded: Loaded, book: Playbook | None, limit: str | None, *, count: 
     from remediate.policy import counting
 
     wanted, used = looking.views(loaded, book, limit)
-    expected = [counting(e) if count else e for one in wanted.values() for e in one.expectations]
+    vantages = loaded.site.vantages
+    expected = [counting(e, vantages) if count else e for one in wanted.values() for e in one.expectations]
     return notice.of(expected, loaded.site, used)
 
 

@@ -33,6 +33,9 @@ class Control(Protocol):
     outside: frozenset[Rung]
     #: Whether that holds inside too, for whoever shows neither certificate nor password.
     everywhere: bool
+    #: Whether it stands before the archive and closes what is published outside, so that an archive without an outside
+    #: address leaves it nothing to close.
+    before_archive: bool
     #: What it does not give, for the record.
     leaves_open: str
 
@@ -53,6 +56,11 @@ def control(name: str) -> Control:
         raise UsageError(f"unknown control {name!r}", next=f"use one of: {', '.join(CONTROLS)}")
     found: Control = import_module(CONTROLS[name]).CONTROL
     return found
+
+
+def has_to_close(one: Control, pacs: Pacs) -> bool:
+    """Whether there is anything at that archive for it to close."""
+    return bool(pacs.addresses.outside) or not one.before_archive
 
 
 def expectations(names: Collection[str], pacs: Pacs, vantages: Iterable[Vantage]) -> Expected:

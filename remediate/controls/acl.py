@@ -15,6 +15,7 @@ class Acl:
     covers = frozenset(ServiceKind)
     outside: frozenset[Rung] = UNREACHED
     everywhere = False
+    before_archive = True
     leaves_open = (
         "an ACL filters by address: whoever can send from a permitted peer's address still gets in, "
         "and the archive's own authentication is unchanged"

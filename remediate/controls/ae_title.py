@@ -21,6 +21,7 @@ class AeTitle:
     #: An archive that decides only once it has associated ends the association before it serves anything.
     outside: frozenset[Rung] = UNREACHED | {Rung.REJECTED, Rung.ABORTED}
     everywhere = False
+    before_archive = False
     leaves_open = (
         "an AE-title filter is not authentication: whoever sends from a known caller's address under its title is "
         "let in, and the port stays reachable from everywhere"

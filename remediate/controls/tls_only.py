@@ -22,6 +22,7 @@ class TlsOnly:
     covers = frozenset({ServiceKind.DICOM, ServiceKind.DICOM_TLS})
     outside: frozenset[Rung] = UNREACHED | {Rung.TLS_CERTIFICATE_WANTED}
     everywhere = True
+    before_archive = False
     leaves_open = (
         "tls_only asks for a certificate and not for address or AE title: whoever has one that config.tls.trusted "
         "vouches for gets in, revoked or not; the port stays reachable, web services are as before, and what the "

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
-
 from remediate.errors import PlanError
 from remediate.model.device import Device
 from remediate.model.observation import UNREACHED, Rung
+from remediate.model.origin import is_inside
 from remediate.model.rule import UnpublishIntent
 from remediate.model.site import Addressing, Pacs, Peer, Service, ServiceKind
-
-#: Addresses that no packet from the internet comes from: RFC 1918, 1122, 3927 and 6598; RFC 4193 and 4291.
-_INSIDE = tuple(
-    ip_network(text)
-    for text in (
-        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "100.64.0.0/10"),
-        *("fc00::/7", "fe80::/10", "::1/128"),
-    )
-)
 
 
 class Unpublish:
@@ -26,6 +16,7 @@ class Unpublish:
     #: Whatever the device itself then answers on that port: it must not be a service.
     outside: frozenset[Rung] = UNREACHED
     everywhere = False
+    before_archive = True
     leaves_open = (
         "unpublish ends the translation alone: whoever reaches the archive's own address, through a VPN, another "
         "interface or another published address, still gets in; whoever configures the device can switch the forward "
@@ -85,7 +76,7 @@ def _comes_from_outside(pacs: Pacs, peer: Peer) -> bool:
         peer.via is None
         and any(peer.uses(service) for service in pacs.services)
         and any(seen.address.version == source.version for seen in pacs.addresses.outside)
-        and not any(source.version == inside.version and source.subnet_of(inside) for inside in _INSIDE)  # type: ignore[arg-type]  # of one version
+        and not is_inside(source)
     )
 
 

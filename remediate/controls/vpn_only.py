@@ -15,6 +15,7 @@ class VpnOnly:
     covers = frozenset(ServiceKind)
     outside: frozenset[Rung] = UNREACHED
     everywhere = False
+    before_archive = True
     leaves_open = (
         "vpn_only trusts the VPN: whoever gets into it under a permitted peer's address reaches the archive, and the "
         "archive's own authentication is unchanged; a peer without `via: vpn` that comes from outside is shut out"

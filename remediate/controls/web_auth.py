@@ -16,6 +16,7 @@ class WebAuth:
     #: A front of it may ask for a certificate before anybody sees the login.
     outside: frozenset[Rung] = UNREACHED | {Rung.TLS_CERTIFICATE_WANTED, Rung.HTTP_GUARDED, Rung.FTP_GUARDED}
     everywhere = True
+    before_archive = False
     leaves_open = (
         "web_auth asks for a user and a password: whoever has or guesses one gets in, the port stays reachable, over "
         "HTTP passwords can be read on the way, and no password was tried: that those who need one have it is not "

@@ -30,7 +30,7 @@ T = TypeVar("T")
 #: A value in which this stands is still to be filled in, whatever it should be.
 FILL_IN = "FILL_IN"
 #: What stands under such a key is never shown.
-SECRET_KEYS = frozenset({"password", "passwd", "passphrase", "secret", "token", "extras"})
+SECRET_KEYS = frozenset({"password", "passwd", "passphrase", "secret", "enable", "token", "extras"})
 MOST_BYTES = 32 * 1024 * 1024
 MOST_DEPTH = 40
 #: Of the names that would be right, this many are said.

@@ -254,15 +254,19 @@ def _socks_target(node: Node, socks: Node | None, base: Path) -> SocksVia | None
     return SocksVia(host=host, port=port, username=user, password=secret) if secret is not None else None
 
 
-def _socks_password(node: Node, base: Path) -> SecretStr | None:
-    """Never in the file itself: Nornir hands ``data`` on as it is written."""
+def referred(node: Node, base: Path) -> SecretStr | None:
+    """A secret that is never in the file itself: Nornir hands ``data`` on as it is written."""
     text = node.string(secrets.REFERENCE_RULE)
     if text is None:
         return None
     if not secrets.is_reference(text):
         node.problem(f"a password is not written here; allowed: {secrets.REFERENCE_RULE}")
         return None
-    secret = password(node, base)
+    return password(node, base)
+
+
+def _socks_password(node: Node, base: Path) -> SecretStr | None:
+    secret = referred(node, base)
     if secret is not None and len(secret.get_secret_value().encode()) > MOST_SOCKS:
         node.problem(f"the password is longer than {MOST_SOCKS} bytes, which SOCKS5 cannot send (RFC 1929)")
         return None

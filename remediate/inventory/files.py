@@ -30,7 +30,7 @@ MOST_GENERATIONS = 20
 ATTRIBUTES = ("hostname", "port", "username", "password", "platform")
 CONNECTION_KEYS = (*ATTRIBUTES, "extras")
 PACS_DATA = ("ae_title", "addresses", "services", "protected_by", "access", "config", "ssh", "extra")
-DEVICE_DATA = ("guard", "config", "management", "ha", "ssh", "extra")
+DEVICE_DATA = ("guard", "config", "management", "ha", "ssh", "enable", "extra")
 VANTAGE_DATA = ("zone", "via", "peer", "client_certificate", "canaries", "ssh", "socks", "extra")
 ALL_DATA = tuple(dict.fromkeys((*PACS_DATA, *DEVICE_DATA, *VANTAGE_DATA)))
 #: About the whole site, and so in defaults.yaml only.

@@ -287,11 +287,20 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
         host.own.node.problem("data.guard is missing; allowed: {interface: NAME}, the interfaces that face outside")
     if "config" in host.data:
         host.data["config"].problem("belongs to an archive or a front; a device with a guard has none")
-    keys = host.data["guard"].mapping(("interface", "vpn"), required=("interface",)) if "guard" in host.data else None
+    keys = (
+        host.data["guard"].mapping(("interface", "vpn", "boot"), required=("interface",))
+        if "guard" in host.data
+        else None
+    )
     interfaces = fields.interfaces(keys["interface"]) if keys and "interface" in keys else ()
     vpn = fields.interfaces(keys["vpn"]) if keys and "vpn" in keys else ()
     if keys and (both := [name for name in vpn if name in interfaces]):
         keys["vpn"].problem(f"{listed(both)} is in guard.interface too; a VPN does not come in there")
+    boot = (keys["boot"].string() or "") if keys and "boot" in keys else ""
+    if keys and boot and not boot.startswith("/"):
+        keys["boot"].wrong("an absolute path there, of a start-up file that loads the guard")
+    elif keys and boot and platform not in (None, "linux_nftables"):
+        keys["boot"].problem(f"{platform} keeps its guard in its own start-up configuration")
     places = management(host)
     units = _units(host.data["ha"]) if "ha" in host.data else ()
     if platform is None or not interfaces:
@@ -299,7 +308,7 @@ def device(host: Inherited, platforms: Collection[str] | None) -> Device | None:
     return Device(
         name=host.name,
         platform=platform,
-        guard=Guard(interface=interfaces, vpn=vpn),
+        guard=Guard(interface=interfaces, vpn=vpn, boot=boot),
         management=places,
         ha=units,
     )
@@ -331,6 +340,7 @@ def login(host: Inherited, base: Path) -> Login | None:
         except (OSError, KeyError):
             host.own.node.problem("username is missing, and the current user has no name")
     key, known_hosts = fields.ssh_keys(host.data, base)
+    enable = fields.referred(host.data["enable"], base) if "enable" in host.data else None
     hostname, port = host.values.get("hostname"), host.values.get("port")
     if hostname is None or username is None:
         return None
@@ -341,6 +351,7 @@ def login(host: Inherited, base: Path) -> Login | None:
         password=host.values.get("password"),
         key=key,
         known_hosts=known_hosts,
+        enable=enable,
     )
 
 
@@ -355,8 +366,6 @@ def vantage(host: Inherited, base: Path) -> Vantage | None:
         host.own.node.problem("data.zone is missing; allowed: outside, inside")
     via = fields.via(data["via"], keys, data.get("socks"), base) if "via" in data else None
     peer = fields.name(data["peer"]) if "peer" in data else None
-    if "peer" in data and zone is Zone.OUTSIDE:
-        data["peer"].problem("a vantage outside is no peer's place; allowed: only with zone: inside")
     certificate = None
     if "client_certificate" in data and "peer" not in data:
         data["client_certificate"].problem("is a peer's own; allowed: only with peer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -18,6 +18,7 @@ from remediate.inventory.files import FILES, PACS, VANTAGES, Files, Inherited, L
 from remediate.inventory.secrets import Secrets
 from remediate.model.device import LOCAL, Device, Login
 from remediate.model.site import IPAddress, Pacs, Site, SshVia, Vantage, Zone
+from remediate.policy import standing
 
 
 @dataclass(frozen=True)
@@ -197,6 +198,7 @@ def _site(files: Files, hosts: list[Inherited], platforms: Collection[str] | Non
         hosts[0].own.node.source.problems.add("hosts.yaml", 0, "no host is in the group pacs; allowed: at least one")
     if complete:
         _references(by_kind)
+        _places_outside(by_kind[VANTAGES], vantages, pacs)
     for host in by_kind["devices"] if complete else ():
         _management(host, vantages)
     _shared_endpoints(pacs, {host.name: host for host in by_kind[PACS]})
@@ -231,6 +233,24 @@ def _references(by_kind: Mapping[str, list[Inherited]]) -> None:
             fields.check_name(node, node.raw, peers, "peer of any PACS")
         for behind in _of_items(host, "canaries", "behind"):
             fields.check_name(behind, behind.raw, devices, "device")
+
+
+def _places_outside(hosts: Iterable[Inherited], vantages: Mapping[str, Vantage], pacs: Mapping[str, Pacs]) -> None:
+    """Outside, a peer's place is of use only where an archive serves that peer at a published address."""
+    for host in hosts:
+        vantage = vantages.get(host.name)
+        if vantage is None or vantage.peer is None or vantage.zone is not Zone.OUTSIDE:
+            continue
+        theirs = [one for one in pacs.values() if any(peer.name == vantage.peer for peer in one.access.peers)]
+        if not theirs or any(standing(one, vantage) is not None for one in theirs):
+            continue  # of a peer that nobody knows it is said elsewhere
+        peers = [peer for one in theirs for peer in one.access.peers if peer.name == vantage.peer]
+        by_vpn = all(peer.via is not None for peer in peers)
+        why = "comes in by the VPN" if by_vpn else "has no outside address of its IP version to come in by"
+        host.data["peer"].problem(
+            f"outside is not the place of {vantage.peer}, which {why}; allowed: a vantage with zone: inside there, or "
+            "a peer without via: vpn of a PACS with addresses.outside"
+        )
 
 
 def _management(host: Inherited, vantages: Mapping[str, Vantage]) -> None:

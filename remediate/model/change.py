@@ -11,7 +11,7 @@ from remediate.model.base import Name, Value, canonical, sha256
 from remediate.model.hook import Hook
 from remediate.model.rule import AnyIntent, Rule, Setting, Unpublished
 from remediate.model.site import Addressing, IPAddress
-from remediate.model.verdict import Expectation
+from remediate.model.verdict import Expectation, Unasked
 from remediate.model.window import Window
 
 #: Names one push of one change on one device; it is on the device while the change is provisional.
@@ -34,9 +34,11 @@ class Section(Value):
 class Candidate(Value):
     """What is to be loaded on one device, and its exact inverse, in the device's own language.
 
-    ``base``: the hash of the running configuration that it was made for; ``diff``: unified, for people. ``down``: for
-    how long its push is expected to keep the device's services from answering. ``price``: what taking it back costs.
-    ``effect``: what the proof says that it does to packets or associations, for people.
+    ``base``: the hash of everything that is not ours in the running configuration that it was made for; ``beside``: the
+    hash of each section of ours there, by name, those that it changes too. That is what runs at plan time, or what the
+    waves before leave behind. ``diff``: unified, for people. ``down``: for how long its push is expected to keep the
+    device's services from answering. ``price``: what taking it back costs. ``effect``: what the proof says that it does
+    to packets or associations, for people.
     """
 
     device: Name
@@ -45,6 +47,7 @@ class Candidate(Value):
     text: str
     inverse: str
     base: str
+    beside: dict[str, str] = {}
     diff: str
     down: timedelta = timedelta(0)
     price: str = ""
@@ -83,6 +86,10 @@ class Wave(Value):
     own steps, before anything of it is armed and once it is confirmed; their time is part of ``takes_at_most``.
     ``simulated``: PACS → the peers in whose place no vantage stands: that they stay served is proved at plan time, and
     never seen. ``accept_simulated``: those of which somebody has said that this is enough.
+    ``accept_unseen``: the PACS that nobody inside looks at, and of which somebody has said that what the outside sees,
+    and the simulation, is enough. ``unasked``: PACS → the sides that its verdict does without. ``nothing_to_close``:
+    PACS → the controls that have nothing to close there. ``step_limits``: device → seconds that one step may take
+    there, where the plan has measured that it needs more than is usual.
     """
 
     number: int
@@ -101,6 +108,9 @@ class Wave(Value):
     accept: tuple[IPAddress, ...] = ()
     simulated: dict[str, tuple[Name, ...]] = {}
     accept_simulated: tuple[Name, ...] = ()
+    accept_unseen: tuple[Name, ...] = ()
+    unasked: dict[str, tuple[Unasked, ...]] = {}
+    nothing_to_close: dict[str, tuple[Name, ...]] = {}
     observes: bool = False
     reopens: bool = False
     window: Window | None = None
@@ -108,6 +118,12 @@ class Wave(Value):
     soak: timedelta = timedelta(0)
     before: tuple[Hook, ...] = ()
     after: tuple[Hook, ...] = ()
+    step_limits: dict[Name, float] = {}
+
+    @property
+    def bystanders(self) -> frozenset[str]:
+        """The PACS for which nothing is to be configured: they are looked at, and hold nothing up."""
+        return frozenset(pacs for pacs, names in self.nothing_to_close.items() if set(names) >= set(self.leaves_open))
 
 
 class Plan(Value):
@@ -117,7 +133,8 @@ class Plan(Value):
     the hashes of what they held. ``texts``: for showing what has changed since, the text of each and of each device's
     configuration, without secrets; packed by zlib and in base64.
     ``allowed_signers``: absolute paths; in each stands who may approve. ``emergency``: why it is run without that.
-    ``notify``: references to the URLs that are told how it ends.
+    ``notify``: references to the URLs that are told how it ends. ``host_keys``: filtering device → the fingerprint of
+    the host key under which it answered: one device must not be worked on under two names.
     """
 
     schema_version: int = 1
@@ -132,6 +149,7 @@ class Plan(Value):
     allowed_signers: tuple[str, ...] = ()
     emergency: str = ""
     notify: tuple[str, ...] = ()
+    host_keys: dict[str, str] = {}
 
     @property
     def needs_approval(self) -> bool:
@@ -162,11 +180,15 @@ class Capabilities(Value):
 
 
 class Pending(Value):
-    """A provisional change on a device: whose it is, and how long until the device takes it back."""
+    """A provisional change on a device: whose it is, and how long until the device takes it back.
+
+    ``owner``: user and machine, where the device was told.
+    """
 
     token: str
     ours: bool
     seconds_left: float
+    owner: str = ""
 
 
 class Unit(Value):

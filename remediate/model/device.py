@@ -8,10 +8,15 @@ from remediate.model.base import Name, Port, Value
 
 
 class Guard(Value):
-    """Where on a device the guard stands: the interfaces that face outside, and those by which a VPN comes in."""
+    """Where on a device the guard stands: the interfaces that face outside, and those by which a VPN comes in.
+
+    ``boot``: a start-up file of somebody's own there, an absolute path, that loads the guard; "" where the device has
+    a start-up that we know.
+    """
 
     interface: tuple[str, ...]
     vpn: tuple[str, ...] = ()
+    boot: str = ""
 
     @property
     def named(self) -> tuple[tuple[str, str], ...]:
@@ -72,6 +77,7 @@ class Device(Value):
 class Login(Value):
     """How to log in to a device over SSH. Paths are absolute; without ``key`` the agent and ~/.ssh are asked.
 
+    ``enable``: the secret for privileged mode, where a device asks for one; None: the login's own password is tried.
     Never part of a plan or a record.
     """
 
@@ -81,3 +87,4 @@ class Login(Value):
     password: SecretStr | None = None
     key: str | None = None
     known_hosts: str
+    enable: SecretStr | None = None

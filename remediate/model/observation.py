@@ -13,7 +13,8 @@ class Rung(StrEnum):
     """What a vantage can do to a service: the ladder, from least to most."""
 
     FILTERED = "filtered"
-    UNREACHABLE = "administratively unreachable"
+    #: An ICMP message said so, or a server that connects for us, which does not tell whose words it repeats.
+    UNREACHABLE = "unreachable"
     CLOSED = "closed"
     INCONCLUSIVE = "inconclusive"
     # reachable, behind TLS
@@ -43,9 +44,65 @@ class Rung(StrEnum):
     def reachable(self) -> bool:
         return self not in UNREACHED and self is not Rung.INCONCLUSIVE
 
+    @classmethod
+    def _missing_(cls, value: object) -> Rung | None:
+        return cls.UNREACHABLE if value == "administratively unreachable" else None  # in records of before 2026-12
+
 
 #: Nobody got through. "Closed" alone cannot tell a firewall from a dead PACS: the care path must answer too.
 UNREACHED = frozenset({Rung.FILTERED, Rung.UNREACHABLE, Rung.CLOSED})
+
+
+class Icmp(Value):
+    """The ICMP message that ended an attempt to connect, of RFC 792 (``version`` 4) or RFC 4443 (6).
+
+    Only a local vantage is told its type and code.
+    """
+
+    version: int
+    type: int
+    code: int
+
+    @property
+    def forbids(self) -> bool:
+        """Whether its sender says that a rule forbids the connection: codes 9, 10 and 13 of RFC 1812 5.2.7.1; code 1 of
+        RFC 4443 3.1, and 5 and 6, which are subsets of it.
+        """
+        return (self.version, self.type) in _FORBIDDING and self.code in _FORBIDDING[self.version, self.type]
+
+    def __str__(self) -> str:
+        kind = _ICMP_TYPES.get((self.version, self.type), "error")
+        name = _ICMP_NAMES.get((self.version, self.type, self.code), kind)
+        return f"{name} (ICMP{'v6' if self.version == 6 else ''} type {self.type}, code {self.code})"
+
+
+#: By version and type.
+_FORBIDDING = {(4, 3): frozenset({9, 10, 13}), (6, 1): frozenset({1, 5, 6})}
+_ICMP_TYPES = {
+    (4, 3): "destination unreachable",
+    (4, 11): "time exceeded",
+    (4, 12): "parameter problem",
+    (6, 1): "destination unreachable",
+    (6, 2): "packet too big",
+    (6, 3): "time exceeded",
+    (6, 4): "parameter problem",
+}
+#: RFC 792, RFC 1122 3.2.2.1, RFC 1812 5.2.7.1; RFC 4443 3.1.
+_ICMP_NAMES = {
+    (4, 3, 0): "network unreachable",
+    (4, 3, 1): "host unreachable",
+    (4, 3, 2): "protocol unreachable",
+    (4, 3, 6): "network unknown",
+    (4, 3, 7): "host unknown",
+    (4, 3, 9): "network administratively prohibited",
+    (4, 3, 10): "host administratively prohibited",
+    (4, 3, 13): "administratively prohibited",
+    (6, 1, 0): "no route",
+    (6, 1, 1): "administratively prohibited",
+    (6, 1, 3): "address unreachable",
+    (6, 1, 5): "source address failed a policy",
+    (6, 1, 6): "route rejected",
+}
 
 
 class Surface(StrEnum):
@@ -140,6 +197,7 @@ class Observation(Value):
     ``negotiated``: roles whose presentation context was accepted; never exercised.
     ``surfaces``: what a web or file service shows. ``counts``: only where counting was asked for.
     ``tls``: of the last handshake; None where none was tried or none answered.
+    ``icmp``: the message that ended the attempt to connect; None where there was none, or a vantage is not told which.
     ``detail``: one of our own phrases, for a person.
     """
 
@@ -155,6 +213,7 @@ class Observation(Value):
     counts: Counts | None = None
     tls: Tls | None = None
     stack: Stack | None = None
+    icmp: Icmp | None = None
     detail: str = ""
 
 

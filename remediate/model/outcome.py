@@ -26,7 +26,7 @@ class Waits(Value):
 class WaveOutcome(Value):
     """``down``: device → seconds for which the push kept its services from answering, as it measured them;
     ``down_back``: taking it back.
-    ``leaves_open``: control → what it does not give, of a wave that is in force.
+    ``leaves_open``: control → what it does not give, of a wave that is in force. ``pushed``: whether a push was begun.
     """
 
     number: int
@@ -37,12 +37,14 @@ class WaveOutcome(Value):
     down: dict[str, float] = {}
     down_back: dict[str, float] = {}
     leaves_open: dict[str, str] = {}
+    pushed: bool = True
 
 
 class Outcome(Value):
     """How a change ended. ``reason``: why it did not go through; "" when it did.
 
-    ``stays``: the PACS whose waves stay confirmed although a later one did not go through. ``failed``: a wave was
+    ``stays``: the PACS whose waves stay confirmed although a later one did not go through; ``fallen``: those that were
+    confirmed and are no longer as they were, with why. ``failed``: a wave was
     taken back or could not be done, other than by Ctrl-C or by the window. ``rollback``: what took ``stays`` back.
     ``emergency``: why it was run without the approval that it needed.
     """
@@ -53,6 +55,7 @@ class Outcome(Value):
     waits: Waits
     reason: str = ""
     stays: tuple[str, ...] = ()
+    fallen: dict[str, str] = {}
     failed: bool = False
     rollback: Outcome | None = None
     emergency: str = ""

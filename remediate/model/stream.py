@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Protocol
 
 from remediate.errors import RemediateError
-from remediate.model.observation import Question, Rung, Tls
+from remediate.model.observation import Icmp, Question, Rung, Tls
 
 
 class DialFailed(RemediateError):
-    """No connection. ``rung`` says what that means: filtered, unreachable, closed or inconclusive."""
+    """No connection. ``rung`` says what that means: filtered, unreachable, closed or inconclusive.
 
-    def __init__(self, rung: Rung, detail: str) -> None:
+    ``icmp``: the message that said *unreachable*, where the vantage is told which.
+    """
+
+    def __init__(self, rung: Rung, detail: str, icmp: Icmp | None = None) -> None:
         super().__init__(detail)
         self.rung = rung
+        self.icmp = icmp
 
 
 class StreamEnded(RemediateError):

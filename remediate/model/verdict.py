@@ -70,11 +70,24 @@ class Verdict(StrEnum):
     INCONCLUSIVE = "inconclusive"
 
 
+class Unasked(Value):
+    """A side of a PACS that nobody asks, and why its verdict may do without: it has nothing there, or somebody has
+    accepted by name that it is not seen. ``why``: a clause for people.
+    """
+
+    purpose: Purpose
+    why: str
+
+
 class Judgement(Value):
-    """The verdict on one PACS, always with its scope: which vantages said so, and what was not asked."""
+    """The verdict on one PACS, always with its scope: which vantages said so, and what was not asked.
+
+    ``unasked``: what it rests on beside what was seen.
+    """
 
     pacs: str
     verdict: Verdict
     findings: tuple[Finding, ...]
     vantages: tuple[str, ...] = ()
     not_asked: tuple[str, ...] = ()
+    unasked: tuple[Unasked, ...] = ()

@@ -13,6 +13,7 @@ from remediate.model.device import Device, Login
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent, Intent, UnpublishIntent
 from remediate.model.site import IPAddress
+from remediate.model.traces import Traces
 
 #: name in the inventory → module; the module's ``SPEC`` is the platform.
 PLATFORMS = {
@@ -44,12 +45,18 @@ class Platform(Protocol):
 
     def running_config(self) -> str: ...
 
+    def pace(self) -> Pace:
+        """What this session has measured; best asked after ``preflight`` and ``running_config``."""
+        ...
+
     def objections(self, text: str) -> str:
         """What the device itself says against a text that is not to be loaded; "" where it has nothing to say."""
         ...
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
-        """Stage the candidate and its inverse, and have the device itself check both. Nothing is in force yet."""
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:
+        """Stage the candidate and its inverse under the token of the push that will load them, and have the device
+        itself check both. Nothing is in force yet. Raises PendingChange while another push on it has not ended.
+        """
         ...
 
     def compare_config(self) -> Diff: ...
@@ -57,7 +64,9 @@ class Platform(Protocol):
     def discard_config(self) -> None: ...
 
     def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:
-        """Arm the device's revert timer and load the candidate: provisional until ``confirm_commit``."""
+        """Arm the device's revert timer and load what was staged under that token: provisional until
+        ``confirm_commit``. Raises PendingChange where somebody else has staged or armed since: nothing is loaded then.
+        """
         ...
 
     def pending(self) -> Pending | None:
@@ -75,8 +84,17 @@ class Platform(Protocol):
         """
         ...
 
-    def save(self) -> str:
-        """Make the guard outlast a restart; returns what will load it then, for the record."""
+    def save(self, token: Token) -> str:
+        """Make what that push has confirmed outlast a restart; returns what will load it then, for the record.
+
+        Raises CommandRejected where it is not in force any more, PendingChange while another push is provisional.
+        """
+        ...
+
+    def boot_config(self) -> str:
+        """What will be loaded at the next boot, read back from the device, as far as our sections go in the form of
+        ``running_config``; without them where nothing would load them.
+        """
         ...
 
     def forget(self, token: Token) -> None:
@@ -91,6 +109,22 @@ class Platform(Protocol):
         """Who is connected to those services now; only looked at. ``ports``: the archive's own."""
         ...
 
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:
+        """Who came there until now, as counters, logs and translations tell; only looked at.
+
+        ``addresses``: before any translation and behind it. What cannot be read is said in it.
+        """
+        ...
+
+
+class Pace(NamedTuple):
+    """How fast a device answers, as its session went so far: seconds for one typed line, and for one reading of its
+    configuration. 0 where nothing is typed line by line.
+    """
+
+    line: float = 0.0
+    reading: float = 0.0
+
 
 class PushState(NamedTuple):
     """What a device knows of one push.
@@ -99,12 +133,15 @@ class PushState(NamedTuple):
     ``absent``: never made, or forgotten. ``stuck``: the device tried to take it back and could not.
     ``arming``: a timer runs that was set in our name, and nothing says by which push: it must end before all else.
     ``down``: seconds for which loading it, or taking it back, whichever was last, kept a service from answering; None
-    where it does not say.
+    where it does not say. ``restarted``: the device has started anew since the push, so what is ``confirmed`` is in
+    force only where it is loaded at boot. ``why``: of a ``stuck`` one the device's own words, "" where it has none.
     """
 
     name: str
     seconds_left: float = 0
     down: float | None = None
+    restarted: bool = False
+    why: str = ""
 
 
 ARMED, CONFIRMED, REVERTED, ABSENT, STUCK = "armed", "confirmed", "reverted", "absent", "stuck"

@@ -1,146 +1,39 @@
 """The dead man's switch of a device with a POSIX shell: it takes a push back by itself unless that is confirmed.
 
-On the device each push has a folder of its own under STATE, named by its token, with two scripts of the platform's in
-it: ``load.sh`` puts the push in force, or fails and leaves everything as it was; ``undo.sh`` takes it back, and may be
-run twice. A push is in exactly one of the states ``armed``, ``confirmed``, ``reverting``, ``reverted``, which are file
-names: a rename from ``armed`` succeeds for one side only, be it the confirm, the revert timer or an explicit rollback.
+A platform stages three scripts of its own, beside what they need: ``load.sh`` puts the push in force, or ends with
+LEFT_AS_IT_WAS where it has failed and has seen that everything is as it was; ``undo.sh`` takes it back, may be run
+again, and fails unless it has seen that it did; ``in_force.sh`` fails, in words, where what was loaded is in force no
+more. ``after_boot.sh``, where there is one, fails where a restart of the device has not taken the push back.
 """
 
 from __future__ import annotations
 
+import getpass
+import os
 import shlex
+import socket
 import time
 from collections.abc import Mapping
 from datetime import timedelta
+from hashlib import sha256
 
-from remediate.errors import CommandRejected, DeviceError, NeedsHands
+from remediate.errors import CommandRejected, DeviceError, NeedsHands, PendingChange
 from remediate.model.change import Pending, Token
 from remediate.platforms import ABSENT, ARMED, CONFIRMED, REVERTED, STUCK, PushState
+from remediate.platforms import deadman_scripts as scripts
+from remediate.platforms.deadman_scripts import FACTS, HEAD, LEFT_AS_IT_WAS, NOT_KNOWN, SOMEBODY_ELSE, STATE
 from remediate.platforms.session import Completed, Session
 
-STATE = "/var/lib/remediate"
-
-#: systemd and login shells need not have the sbin folders on PATH. Messages must be the programs' own, untranslated.
-HEAD = f"""\
-PATH=/usr/sbin:/sbin:/usr/local/sbin:$PATH; export PATH LC_ALL=C
-umask 077
-state={STATE}
-"""
-
-#: What a preflight must know of the machine itself; a platform's own questions follow.
-FACTS = f"""{HEAD}
-echo "uid=$(id -u)"
-[ -d /run/systemd/system ] && echo timer=systemd || {{ command -v setsid >/dev/null && echo timer=setsid; }}
-mkdir -p "$state" && echo state=writable
-"""
-
-#: $1 the device's name, $2 the file's; stdin: its text.
-_STAGE = f"""{HEAD}
-set -e
-mkdir -p "$state/candidate-$1"
-cat > "$state/candidate-$1/$2"
-"""
-
-#: $1 the device's name; the platform's own check of what is staged follows, in that folder.
-_CHECK = f"""{HEAD}
-cd "$state/candidate-$1" || exit 3
-"""
-
-_DISCARD = f"""{HEAD}
-[ -n "$1" ] && rm -rf "$state/candidate-$1"
-"""
-
-#: In a push's folder: a load goes on where the session that began it is lost, and nothing may be undone under it.
-_SETTLED = """\
-tries=0
-while [ -s loader ] && kill -0 "$(cat loader)" 2>/dev/null && [ $tries -lt 1200 ]; do
-    tries=$((tries + 1)); sleep 0.1
-done
-"""
-
-#: A timer that has gone by itself is disarmed too: the rename before it has decided. One from before a restart of the
-#: device is nobody's any more, and its process id may be somebody else's.
-_DISARM = """\
-if [ "$(cat boot)" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then :
-elif [ -d /run/systemd/system ]; then systemctl stop "remediate-$1.timer" || true
-else kill -- "-$(cat deadman.pid)" 2>/dev/null || true; fi
-"""
-
-#: $1 token, $2 seconds, $3 the device's name. Arms first, sees the timer alive, and only then loads.
-_COMMIT = f"""{HEAD}
-[ -e "$state/$1" ] && {{ echo "$state/$1 exists: this push was made before" >&2; exit 3; }}
-set -e
-mv "$state/candidate-$3" "$state/$1"
-cd "$state/$1"
-cat /proc/sys/kernel/random/boot_id > boot
-cat > deadman.sh <<'DEADMAN'
-PATH=/usr/sbin:/sbin:/usr/local/sbin:$PATH; export PATH
-cd "$1" && mv armed reverting || exit
-{_SETTLED}sh undo.sh && mv reverting reverted
-DEADMAN
-echo $(( $(date +%s) + $2 )) > deadline
-: > armed
-if [ -d /run/systemd/system ]; then
-    systemd-run --quiet --unit="remediate-$1" --on-active="$2" --timer-property=AccuracySec=1s \\
-        /bin/sh "$state/$1/deadman.sh" "$state/$1"
-else
-    setsid -f sh -c 'echo $$ > deadman.pid; sleep '"$2"'; sh deadman.sh "$PWD"' >/dev/null 2>&1 </dev/null
-    tries=0
-    until [ -s deadman.pid ]; do
-        tries=$((tries + 1)); [ $tries -le 200 ] || {{ echo "the revert timer did not start" >&2; exit 4; }}
-        sleep 0.02
-    done
-fi
-echo $$ > loader
-if ! sh load.sh > load.log 2>&1; then  # a file: nobody may be left who reads
-    mv armed refused
-    {_DISARM}    cat load.log >&2
-    exit 5
-fi
-rm loader
-"""
-
-#: One line a push: token, state, seconds left, whether the timer lives and whether the load goes on still, seconds for
-#: which the last of loading it and taking it back kept a service down.
-_PENDING = f"""{HEAD}
-now=$(date +%s); boot=$(cat /proc/sys/kernel/random/boot_id)
-for folder in "$state"/*/; do
-    [ -f "$folder/deadline" ] || continue
-    token=$(basename "$folder")
-    for name in armed reverting reverted confirmed refused; do [ -e "$folder/$name" ] && break; name=unknown; done
-    [ "$(cat "$folder/boot")" = "$boot" ] || name="$name-before-boot"
-    alive=no
-    if [ -d /run/systemd/system ]; then systemctl is-active --quiet "remediate-$token.timer" && alive=yes
-    else kill -0 "$(cat "$folder/deadman.pid")" 2>/dev/null && alive=yes; fi
-    busy=no; [ -s "$folder/loader" ] && kill -0 "$(cat "$folder/loader")" 2>/dev/null && busy=yes
-    down=-; [ -s "$folder/down" ] && down=$(cat "$folder/down")
-    echo "$token $name $(( $(cat "$folder/deadline") - now )) $alive $busy $down"
-done
-"""
-
-_CONFIRM = f"""{HEAD}
-cd "$state/$1" || exit 3
-mv armed confirmed 2>/dev/null || exit 4
-{_DISARM}"""
-
-#: An explicit rollback: of a push that is still armed, or of one just confirmed whose fellow on another device failed.
-_REVERT = f"""{HEAD}
-cd "$state/$1" || exit 3
-mv armed reverting 2>/dev/null || mv confirmed reverting 2>/dev/null || exit 4
-{_DISARM}{_SETTLED}sh undo.sh && mv reverting reverted
-"""
-
-_FORGET = f"""{HEAD}
-[ -n "$1" ] || exit 3
-rm -rf "$state/$1"
-"""
+__all__ = ["FACTS", "HEAD", "LEFT_AS_IT_WAS", "STATE", "DeadMan", "lacks"]
 
 _STATES = {
+    "staged": ABSENT,  # the program ended before anything was loaded
     "armed": ARMED,
     "confirmed": CONFIRMED,
     "reverted": REVERTED,
     "refused": REVERTED,
     "reverting": STUCK,
+    "staged-before-boot": ABSENT,
     "reverted-before-boot": REVERTED,
     "refused-before-boot": REVERTED,
     "confirmed-before-boot": CONFIRMED,
@@ -148,106 +41,184 @@ _STATES = {
     "armed-before-boot": REVERTED,
     "reverting-before-boot": REVERTED,
 }
+_BEFORE_BOOT = "-before-boot"
+#: Seconds that a timer may be late.
+_TIMER_LATE = 5.0
+
+
+class _Push:
+    """One line of PENDING. ``alive``: its timer; ``busy``: it is being loaded or taken back."""
+
+    def __init__(self, line: str, *, outlasts_boot: bool) -> None:
+        self.token, name, left, alive, busy, down, *words = line.split(maxsplit=6)
+        restarted = name.endswith(_BEFORE_BOOT)
+        if restarted:  # measured before that, and of no restart since
+            left, down = "0", "-"
+        if outlasts_boot:
+            name = name.removesuffix(_BEFORE_BOOT)
+        self.alive, self.busy = alive == "yes", busy == "yes"
+        self.state = PushState(
+            _STATES.get(name, STUCK),
+            float(left),
+            None if down == "-" else float(down),
+            restarted=restarted,
+            why=words[0] if words else "",
+        )
+
+    @property
+    def overdue(self) -> bool:
+        """Its time is over, and its timer has not begun to take it back, or could not note that it did."""
+        return self.state.name == ARMED and self.state.seconds_left < 0 and self.alive
 
 
 class DeadMan:
-    """The pushes of one device, over its session.
+    """The pushes of one device on one subject, over its session.
 
+    ``subject``: what is configured: see ``deadman_scripts``; an absolute path counts by the file that it leads to.
     ``takes``: seconds that ``load.sh`` or ``undo.sh`` may need. ``outlasts_boot``: what is loaded is in force after a
     restart of the device too, where nobody takes it back by itself any more.
     """
 
-    def __init__(self, name: str, session: Session, *, takes: float, outlasts_boot: bool = False) -> None:
+    def __init__(self, name: str, session: Session, *, subject: str, takes: float, outlasts_boot: bool = False) -> None:
         self._name = name
         self._session = session
+        self._subject = subject
         self._takes = takes
         self._outlasts_boot = outlasts_boot
+        #: What was staged in this session, and the digest of the list of its digests.
+        self._staged: tuple[Token, str] | None = None
 
     def run(self, script: str, *args: str, stdin: str = "") -> Completed:
         """Runs a script as root; the exit status is the caller's to judge."""
         words = " ".join(map(shlex.quote, args))
         text = f"set -- {words}\n{script}" if words else script
-        return self._session.execute(text, stdin=stdin, root=True, timeout=30 + self._takes)
+        return self._session.execute(text, stdin=stdin, root=True, timeout=60 + self._takes)
 
     def must(self, script: str, failed: str, *args: str, stdin: str = "") -> Completed:
-        """Raises CommandRejected: ``the device {failed}``, with its words."""
+        """Raises CommandRejected: ``the device {failed}``, with its words; PendingChange where another push is in the
+        way.
+        """
         done = self.run(script, *args, stdin=stdin)
+        if done.status == SOMEBODY_ELSE:
+            raise self._somebody_else(done)
         if done.status:
             raise CommandRejected(f"the device {failed}", words=done.err or done.out, where=self._name)
         return done
 
-    def stage(self, files: Mapping[str, str], check: str) -> None:
-        """``files``: name → text, ``load.sh`` and ``undo.sh`` among them. ``check``: a script that is run beside them.
+    def stage(self, token: Token, files: Mapping[str, str], check: str) -> None:
+        """``files``: name → text, the platform's scripts among them. ``check``: a script that is run beside them.
 
-        What the check finds wrong is raised as CommandRejected, and nothing stays.
+        What the check finds wrong is raised as CommandRejected, and nothing stays. Raises PendingChange.
         """
-        for name, text in files.items():
-            self.must(_STAGE, "does not take the candidate", self._name, name, stdin=text)
-        checked = self.run(_CHECK + check, self._name)
+        files = {**files, "deadman.sh": scripts.DEADMAN, "back.sh": scripts.BACK}
+        if self._outlasts_boot:
+            files["outlasts"] = ""
+        digests = "".join(f"{_digest(text)}  {name}\n" for name, text in sorted(files.items()))
+        self._staged = None
+        self.must(scripts.CLAIM, "does not take the candidate", token, self._subject, _owner())
+        for name, text in {**files, "digests": digests}.items():
+            self.must(scripts.STAGE, "does not take the candidate", token, self._subject, name, stdin=text)
+        checked = self.run(scripts.CHECK + check, token, self._subject)
+        if checked.status == SOMEBODY_ELSE:
+            raise self._somebody_else(checked)
         if checked.status:
-            self.discard()
+            self.run(scripts.DISCARD, token, self._subject)
             raise CommandRejected(
                 "the device refuses the configuration; nothing was loaded",
                 words=checked.err or checked.out,
                 where=self._name,
                 next="mend the template or the inventory, and plan again",
             )
+        self._staged = token, _digest(digests)
 
     def discard(self) -> None:
-        self.must(_DISCARD, "does not discard the candidate", self._name)
+        """What was staged in this session; ``forget`` removes that of another one, by its token."""
+        if self._staged is not None:
+            self.must(scripts.DISCARD, "does not discard the candidate", self._staged[0], self._subject)
+            self._staged = None
 
     def commit(self, token: Token, revert_in: timedelta) -> None:
-        done = self.run(_COMMIT, token, str(int(revert_in.total_seconds())), self._name)
-        if done.status:
+        """Raises PendingChange or CommandRejected where nothing is loaded, DeviceError where that is not known."""
+        if self._staged is None or self._staged[0] != token:
             raise CommandRejected(
-                "the device did not load the configuration", words=done.err or done.out, where=self._name
+                "the device did not load the configuration", words=f"nothing was staged for {token}", where=self._name
             )
+        done = self.run(scripts.COMMIT, token, self._subject, str(int(revert_in.total_seconds())), self._staged[1])
+        if done.status == SOMEBODY_ELSE:
+            raise self._somebody_else(done)
+        words = (done.err or done.out).strip()
+        if done.status == NOT_KNOWN:
+            raise DeviceError(
+                f"the device could not load the configuration, and could not take all of it back: {words}",
+                where=self._name,
+                next="its timer takes it back, and goes on trying; remediate resume looks at what became of it",
+            )
+        if done.status:
+            raise CommandRejected("the device did not load the configuration", words=words, where=self._name)
 
     def pending(self) -> Pending | None:
-        for token, (push, _, _) in self._pushes().items():
-            if push.name in (ARMED, STUCK):
-                return Pending(token=token, ours=True, seconds_left=push.seconds_left)
+        for push in self._pushes().values():
+            if push.state.name in (ARMED, STUCK) or push.busy:
+                return Pending(token=push.token, ours=True, seconds_left=max(0.0, push.state.seconds_left))
         return None
 
     def state_of(self, token: Token) -> PushState:
         """A load or a revert that is under way is waited for; armed without a living timer is stuck."""
-        until = time.monotonic() + self._takes
+        began = time.monotonic()
         while True:
-            push, alive, busy = self._pushes().get(token, (PushState(ABSENT), False, False))
-            if (push.name != STUCK and not busy) or time.monotonic() > until:
-                return push._replace(name=STUCK) if push.name == ARMED and (busy or not alive) else push
+            push = self._pushes().get(token)
+            if push is None:
+                return PushState(ABSENT)
+            gone = time.monotonic() - began
+            if not (push.busy and gone < self._takes) and not (push.overdue and gone < _TIMER_LATE):
+                break
+            time.sleep(0.1)  # the device tells nobody when it has ended
+        unwatched = push.state.name == ARMED and (push.busy or push.overdue or not push.alive)
+        return push.state._replace(name=STUCK) if unwatched else push.state
 
     def confirm(self, token: Token) -> None:
-        self._decide(_CONFIRM, token, CONFIRMED)
+        self.run(scripts.CONFIRM, token)
+        self._must_be(token, CONFIRMED)
 
     def rollback(self, token: Token) -> None:
-        self._decide(_REVERT, token, REVERTED)
+        """Raises NeedsHands where it cannot be taken back now; the device then goes on trying by itself."""
+        done = self.run(scripts.REVERT, token)
+        self._must_be(token, REVERTED, words=done.err.strip())
+
+    def save(self, token: Token, script: str, *args: str) -> Completed:
+        """``script``: makes the confirmed push outlast a restart; run in its folder, with ``args`` from $3 on.
+
+        Raises PendingChange while another push on the same subject is provisional, and CommandRejected where the
+        push is not confirmed, or not in force any more.
+        """
+        return self.must(
+            scripts.SAVE + script, "does not keep the change for the next boot", token, self._subject, *args
+        )
 
     def forget(self, token: Token) -> None:
-        self.must(_FORGET, "does not clean up", token)
+        self.must(scripts.FORGET, "does not clean up", token, self._subject)
 
-    def _pushes(self) -> dict[str, tuple[PushState, bool, bool]]:
-        """With whether the timer lives, and whether the load goes on still."""
-        pushes = {}
-        for line in self.must(_PENDING, "does not tell what is pending").out.splitlines():
-            token, state, left, alive, busy, down = line.split()
-            if state.endswith("-before-boot"):  # measured before that, and of no restart since
-                down = "-"
-            if self._outlasts_boot:
-                state = state.removesuffix("-before-boot")
-            push = PushState(_STATES.get(state, STUCK), float(left), None if down == "-" else float(down))
-            pushes[token] = push, alive == "yes", busy == "yes"
-        return pushes
+    def _pushes(self) -> dict[str, _Push]:
+        lines = self.must(scripts.PENDING, "does not tell what is pending", self._subject).out.splitlines()
+        pushes = [_Push(line, outlasts_boot=self._outlasts_boot) for line in lines]
+        return {push.token: push for push in pushes}
 
-    def _decide(self, script: str, token: Token, wanted: str) -> None:
-        """Confirm or revert, then read back: the timer may have been faster."""
-        self.run(script, token)
+    def _must_be(self, token: Token, wanted: str, *, words: str = "") -> None:
+        """Read back: the timer may have been faster."""
+        push = self._pushes().get(token)
+        goes_on = push is not None and push.alive
         state = self.state_of(token)
         if state.name == STUCK:
+            says = words or state.why
             raise NeedsHands(
-                f"the device could not take the change {token} back",
+                f"the device could not take the change {token} back" + (f": {says}" if says else ""),
                 where=self._name,
-                next=f"on its console: cd {STATE}/{token} && sh undo.sh",
+                next=(
+                    "it goes on trying by itself; mend what it says, then: remediate resume"
+                    if goes_on
+                    else f"nothing there tries again; mend what it says, then: remediate resume, or on its console: "
+                    f"cd {STATE}/{token} && sh back.sh confirmed"
+                ),
             )
         if state.name != wanted:
             raise DeviceError(
@@ -255,3 +226,34 @@ class DeadMan:
                 where=self._name,
                 next="remediate resume looks at the device and goes on from there",
             )
+
+    def _somebody_else(self, done: Completed) -> PendingChange:
+        return PendingChange(
+            f"another push is made on the device: {done.err.strip() or done.out.strip()}",
+            where=self._name,
+            next="wait until it has ended; if its program was killed: remediate resume, with its record",
+        )
+
+
+def lacks(facts: Mapping[str, str]) -> list[str]:
+    """What FACTS found missing of what every push needs, each with advice."""
+    wrong = []
+    if facts.get("uid") != "0":
+        wrong.append("not root: log in as root, or let this user run sudo without a password")
+    if not facts.get("timer"):
+        wrong.append("no revert timer: install util-linux (setsid) or run systemd")
+    if not facts.get("flock"):
+        wrong.append("no flock: install util-linux; two pushes at a time are kept apart by it")
+    if not facts.get("sha256sum"):
+        wrong.append("no sha256sum: install coreutils; what is loaded is compared with what was staged by it")
+    if facts.get("state") != "writable":
+        wrong.append(f"{STATE} cannot be written: the revert timer keeps its files there")
+    return wrong
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()
+
+
+def _owner() -> str:
+    return f"{getpass.getuser()}@{socket.gethostname()}, process {os.getpid()}"

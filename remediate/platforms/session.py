@@ -7,20 +7,24 @@ import shlex
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from statistics import median
 from tempfile import NamedTemporaryFile
 from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 import paramiko
 from netmiko import ConnectHandler, NetmikoAuthenticationException, NetmikoBaseException, NetmikoTimeoutException
+from netmiko.exceptions import ReadTimeout
 from paramiko.hostkeys import HostKeyEntry, HostKeys
 
 from remediate.errors import AuthenticationFailed, DeviceUnreachable, HostKeyError
 from remediate.model.device import Device, Login
+from remediate.platforms import privileged
 
 #: A netmiko device type that reads no prompt: a device's own PS1 and banner do not matter to channels of our own.
 EXEC_ONLY = "terminal_server"
@@ -28,6 +32,9 @@ CONNECT_TIMEOUT = 15.0
 _POLL = 0.02
 _LONGEST_PROMPT = 200
 _ABORT_SEEN_IN = 0.5
+#: Characters of an answer: what is longer says how long a device prints, not how long it takes for a line.
+_SHORT = 400
+_REMEMBERED = 64
 #: Seconds; paramiko's thread looks up ten times a second otherwise, in each of many sessions that are only held.
 _LOOKS_UP = 5.0
 
@@ -52,6 +59,7 @@ class Session:
         self.device = device
         self._aborted = threading.Event()
         self._login = login
+        self._round_trips: deque[float] = deque(maxlen=_REMEMBERED)
         key = login.key or (None if login.password else _own_key())
         if login.key is not None and not Path(login.key).is_file():
             raise AuthenticationFailed(
@@ -65,7 +73,6 @@ class Session:
             "port": login.port,
             "username": login.username,
             "password": login.password.get_secret_value() if login.password else None,
-            "secret": login.password.get_secret_value() if login.password else "",
             "use_keys": key is not None,
             "key_file": key,
             "allow_agent": login.key is None and login.password is None,
@@ -91,6 +98,7 @@ class Session:
                     file.flush()
                     self._netmiko = ConnectHandler(**how, alt_key_file=file.name)
             self._netmiko.remote_conn_pre.get_transport().sock.settimeout(_LOOKS_UP)
+            self._hostname: str = self._netmiko.base_prompt
 
     @property
     def host_key(self) -> str:
@@ -100,9 +108,8 @@ class Session:
 
     @property
     def prompt_name(self) -> str:
-        """The host name, from the prompt at the login."""
-        name: str = self._netmiko.base_prompt
-        return name
+        """The host name, as the prompt has it; netmiko alone would cut it."""
+        return self._hostname
 
     @property
     def username(self) -> str:
@@ -133,13 +140,28 @@ class Session:
         """
         with self._translated():
             self._netmiko.read_channel()  # what the device said unasked, before
-            return _talk(self._netmiko.remote_conn, self._netmiko.base_prompt, line, timeout, self._aborted, agrees_to)
+            began = time.monotonic()
+            reply = _talk(self._netmiko.remote_conn, self._netmiko.base_prompt, line, timeout, self._aborted, agrees_to)
+            if len(reply.text) < _SHORT:
+                self._round_trips.append(time.monotonic() - began)
+            return reply
 
     def enable(self) -> None:
-        """Privileged mode, with the login's own password where the device asks for one."""
+        """Privileged mode, with the enable secret where the device asks for one, without one the login's own password.
+
+        Tried once: a server of passwords may lock whoever is wrong too often. Raises AuthenticationFailed.
+        """
+        prompt = self.say("show privilege").prompt
+        self._hostname = prompt.rstrip("#>")
+        if prompt.endswith("#"):
+            return
         with self._translated():
-            if not self._netmiko.check_enable_mode():
-                self._netmiko.enable()
+            privileged.enable(self._netmiko.remote_conn, self._hostname, self._login, self.device.name, self._aborted)
+
+    @property
+    def seconds_a_line(self) -> float:
+        """What a typed line with a short answer took, from the line to the next prompt: the median; 0 before any."""
+        return median(self._round_trips) if self._round_trips else 0.0
 
     def abort(self) -> None:
         self._aborted.set()
@@ -203,6 +225,13 @@ class Session:
                 ) from error
             if self._aborted.is_set():
                 raise DeviceUnreachable("the session was aborted by us", where=name) from error
+            if isinstance(error, ReadTimeout) or "prompt not found" in str(error):
+                raise DeviceUnreachable(
+                    "the login was taken, but no prompt that ends in > or # came after it",
+                    where=name,
+                    next="log in by hand and see what stands there: a menu, a question or a banner that waits for a "
+                    "key must go, and so must a `prompt` line in the device's configuration (`no prompt`)",
+                ) from error
             raise DeviceUnreachable(
                 f"no session with the device: {_first_line(error)}",
                 where=name,
@@ -279,7 +308,7 @@ def _talk(
     What comes after the prompt was not asked for: a device writes its messages there, on the same line even, and may
     then show prompt and line once more.
     """
-    prompt = re.compile(rf"^{re.escape(hostname)}[\w.-]*(\([^)\n]*\))?[#>](?! ?{re.escape(line)})", re.MULTILINE)
+    prompt = re.compile(rf"^{re.escape(hostname)}[^\s#>()]*(\([^)\n]*\))?[#>](?! ?{re.escape(line)})", re.MULTILINE)
     until = time.monotonic() + timeout
     channel.sendall(line.encode() + b"\n")
     name = hostname.encode()

@@ -36,6 +36,7 @@ PLAY_KEYS = (
     "max_fail_percentage",
     "on_unknown",
     "accept",
+    "accept_unseen",
     "window",
     "approval",
     "notify",
@@ -150,6 +151,7 @@ def _play(node: Node, read: _Reader) -> Play | None:
         "soak": ("soak", _soak),
         "max_fail_percentage": ("max_fail_percentage", _percentage),
         "on_unknown": ("on_unknown", lambda one: fields.choice(one, OnUnknown)),
+        "accept_unseen": ("accept_unseen", _names),
         "window": ("window", schedule.window),
         "approval": ("allowed_signers", lambda one: _approval(one, read.base)),
         "notify": ("notify", lambda one: hooks.notify(one, read.base)),
@@ -183,6 +185,11 @@ def _accept(node: Node) -> tuple[tuple[IPAddress, ...], tuple[str, ...]]:
         elif (address := fields.address(item)) is not None:
             addresses.append(address)
     return tuple(addresses), tuple(peers)
+
+
+def _names(node: Node) -> tuple[str, ...]:
+    names = [fields.name(item) for item in node.one_or_more()]
+    return tuple(dict.fromkeys(name for name in names if name is not None))
 
 
 def _approval(node: Node, base: Path) -> str | None:

@@ -46,6 +46,7 @@ class Play(Value):
     ``max_fail_percentage``: of the play's hosts, 0 to 100; more failures end the change.
     ``accept``: addresses that may be cut off while they are connected, though ``access`` does not name them.
     ``accept_simulated``: peers for which the simulation is proof enough, though no vantage stands in their place.
+    ``accept_unseen``: archives at which nobody inside looks: the outside's view and the simulation are proof enough.
     ``allowed_signers``: an absolute path; the people who may approve (ssh-keygen(1), ALLOWED SIGNERS). None: no
     approval is asked for.
     ``reported``: an absolute path; a list of addresses, and the play only asks whether those are still open.
@@ -64,6 +65,7 @@ class Play(Value):
     on_unknown: OnUnknown = OnUnknown.ROLLBACK
     accept: tuple[IPAddress, ...] = ()
     accept_simulated: tuple[Name, ...] = ()
+    accept_unseen: tuple[Name, ...] = ()
     revert_in: timedelta = DEFAULT_REVERT_IN
     reported: str | None = None
     notify: tuple[str, ...] = ()

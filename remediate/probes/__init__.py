@@ -61,7 +61,7 @@ async def observe(dial: Dial, question: Question, deadline: float) -> Observatio
         async with dial(question, deadline) as line:
             await probe.ask(line, question, found)
     except DialFailed as error:
-        found = Found(error.rung, error.what)
+        found = Found(error.rung, error.what, icmp=error.icmp)
     except VantageError as error:  # lost on the way: what was seen until then is no answer either
         found = Found(Rung.INCONCLUSIVE, f"{error.what} (it had reached: {found.rung.value})")
     return Observation(
@@ -77,6 +77,7 @@ async def observe(dial: Dial, question: Question, deadline: float) -> Observatio
         counts=found.counts,
         tls=found.tls,
         stack=found.stack,
+        icmp=found.icmp,
         detail=found.detail,
     )
 

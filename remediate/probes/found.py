@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from remediate.model.observation import Counts, Rung, Stack, Surface, Tls
+from remediate.model.observation import Counts, Icmp, Rung, Stack, Surface, Tls
 from remediate.model.site import Role
 from remediate.model.stream import ByteCapExceeded, StreamEnded, StreamReset
 
@@ -22,6 +22,7 @@ class Found:
     counts: Counts | None = None
     tls: Tls | None = None
     stack: Stack | None = None
+    icmp: Icmp | None = None
 
     def note(self, text: str) -> None:
         """One more of our own phrases."""

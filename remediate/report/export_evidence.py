@@ -84,7 +84,7 @@ def simulated(wave: Wave) -> Iterator[Evidence]:
                 grade=Grade.SIMULATED,
                 first=None,
                 last=None,
-                accepted=name in wave.accept_simulated,
+                accepted=name in wave.accept_simulated or pacs in wave.accept_unseen,
             )
 
 

@@ -20,6 +20,7 @@ Title = Literal["before", "after", "taken back"]
 _ROUNDS: dict[str, Title] = {"baseline": "before", "looked": "after", "rolled back": "taken back"}
 _OBSERVATIONS = TypeAdapter(tuple[Observation, ...])
 _CANARIES = TypeAdapter(tuple[CanaryReport, ...])
+_QUESTIONS = TypeAdapter(tuple[Question, ...])
 
 
 def wave_story(wave: Wave, entries: Sequence[Entry]) -> WaveStory:
@@ -43,6 +44,9 @@ def wave_story(wave: Wave, entries: Sequence[Entry]) -> WaveStory:
         at_boot=last.get("at_boot", {}),
         connected=_connected(entries),
         hooks=tuple(_hooks(entries)),
+        kept=_kept(entries),
+        unasked=wave.unasked,
+        nothing_to_close=wave.nothing_to_close,
     )
 
 
@@ -80,6 +84,12 @@ def _connected(entries: Sequence[Entry]) -> schema.Connected | None:
     )
 
 
+def _kept(entries: Sequence[Entry]) -> schema.Kept | None:
+    """The first: after a crash there may be a second one, which our own push may have changed."""
+    entry = next((e for e in entries if e.kind == "evidence"), None)
+    return schema.Kept(at=entry.at, devices=entry.data["evidence"]) if entry is not None else None
+
+
 def _reason(moves: Sequence[Entry]) -> str:
     """Of the last step that has one; a confirmed wave has none any more."""
     if moves and moves[-1].data["state"] == State.CONFIRMED:
@@ -101,6 +111,8 @@ def _rounds(wave: Wave, entries: Sequence[Entry]) -> Iterator[Round]:
         title = _ROUNDS[entry.kind]
         observations = _OBSERVATIONS.validate_python(entry.data["observations"])
         canaries = _CANARIES.validate_python(entry.data["canaries"])
+        if title == "before":
+            reached = frozenset(_QUESTIONS.validate_python(entry.data.get("reached_earlier", ())))
         judgements = [
             judge(
                 pacs,
@@ -109,11 +121,12 @@ def _rounds(wave: Wave, entries: Sequence[Entry]) -> Iterator[Round]:
                 canaries,
                 asked_after=pushing if title == "after" else None,
                 reached_before=reached,
+                unasked=wave.unasked.get(pacs, ()),
             )
             for pacs in entry.data["verdicts"]
         ]
         if title == "before":
-            reached = frozenset(o.question for o in observations if o.rung.reachable)
+            reached |= {o.question for o in observations if o.rung.reachable}
         yield Round(
             title=title,
             at=entry.at,

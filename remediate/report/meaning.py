@@ -24,7 +24,7 @@ _SWITCH_ON = "let the archive itself ask for a certificate or a password: remedi
 #: From outside, least first: the order is how bad it is.
 OUTSIDE: Mapping[Rung, Meaning] = {
     Rung.FILTERED: Meaning("no answer comes back: nothing gets through", NOTHING),
-    Rung.UNREACHABLE: Meaning("a device on the way says that it is forbidden", NOTHING),
+    Rung.UNREACHABLE: Meaning("a device on the way answers that nobody gets there", NOTHING),
     Rung.CLOSED: Meaning("refused: nothing listens there, or a device refuses for it", NOTHING),
     Rung.INCONCLUSIVE: Meaning("nobody knows: it could not be asked", "find out why, and look again"),
     Rung.TLS_CERTIFICATE_WANTED: Meaning(
@@ -61,7 +61,9 @@ _ALLOW = "allow the role for this AE title on the archive"
 #: From a peer's place, where it is not as it must be; least served first.
 CARE_PATH: Mapping[Rung, Meaning] = {
     Rung.FILTERED: Meaning("the peer gets no answer", "look for a rule on the way that drops the peer's address"),
-    Rung.UNREACHABLE: Meaning("a device on the way forbids the peer", "add a permit for the peer on that device"),
+    Rung.UNREACHABLE: Meaning(
+        "the peer is told that nobody gets there", "look for a rule or a route on the way that is not the peer's"
+    ),
     Rung.CLOSED: Meaning("the peer is refused", "is the archive running? then look for a device that refuses"),
     Rung.INCONCLUSIVE: Meaning("nobody knows: it could not be asked", "find out why, and look again"),
     Rung.NOT_DICOM: _WRONG_SERVICE,
@@ -105,9 +107,9 @@ def of(finding: Finding) -> Meaning:
             return Meaning(OUTSIDE[rung].means, _SWITCH_ON) if inside else OUTSIDE[rung]
         if rung.reachable:
             return Meaning(OUTSIDE[rung].means, "nothing: the playbook leaves this open")
-        if finding.attributed is False:
-            return Meaning(f"{OUTSIDE[rung].means} (not attributed to a device)", NOTHING)
-        return OUTSIDE[rung]
+        icmp = finding.observation.icmp if finding.observation else None
+        means = OUTSIDE[rung].means if icmp is None else f"a device on the way answers: {icmp}"
+        return Meaning(f"{means} (not attributed to a device)" if finding.attributed is False else means, NOTHING)
     if finding.outcome is Outcome.MET:
         return Meaning("served" if finding.expectation.peer else "reachable from inside", NOTHING)
     if rung in finding.expectation.rungs:  # it is a presentation context that is missing

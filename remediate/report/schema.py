@@ -12,7 +12,8 @@ from remediate.model.base import Value
 from remediate.model.change import Plan, State
 from remediate.model.observation import CanaryReport, Rung
 from remediate.model.site import IPAddress, Role, ServiceKind
-from remediate.model.verdict import Grade, Outcome, Purpose, Verdict
+from remediate.model.traces import Traces
+from remediate.model.verdict import Grade, Outcome, Purpose, Unasked, Verdict
 
 SCHEMA_VERSION = 1
 
@@ -149,7 +150,18 @@ class Connected(Value):
     cut: tuple[CutOff, ...]
 
 
+class Kept(Value):
+    """What the devices told of who came to the archives, kept before anything was armed. ``devices``: by name."""
+
+    at: datetime
+    devices: dict[str, Traces]
+
+
 class WaveStory(Value):
+    """``unasked``: PACS → the sides that its verdict does without. ``nothing_to_close``: PACS → the controls that have
+    nothing to close there.
+    """
+
     number: int
     play: str
     pacs: tuple[str, ...]
@@ -167,6 +179,9 @@ class WaveStory(Value):
     at_boot: dict[str, str]
     connected: Connected | None
     hooks: tuple[HookStory, ...]
+    kept: Kept | None = None
+    unasked: dict[str, tuple[Unasked, ...]] = {}
+    nothing_to_close: dict[str, tuple[str, ...]] = {}
 
 
 class DeviceStory(Value):

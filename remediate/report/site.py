@@ -12,6 +12,7 @@ from rich.tree import Tree
 
 from remediate.model.device import Device, Login
 from remediate.model.site import Pacs, Peer, Published, Service, Site, Vantage, Zone
+from remediate.policy import standing
 
 
 def table(site: Site) -> Table:
@@ -54,6 +55,9 @@ def _from_outside(site: Site, vantage: Vantage) -> Tree:
             branch = root.add(_device(device, site.logins.get(device.name)))
             for pacs in behind:
                 archive = _archive(branch, pacs, Zone.OUTSIDE)
+                if (peer := standing(pacs, vantage)) is not None:
+                    archive.add(Text("may pass: ").append(_peer(pacs, peer, Zone.OUTSIDE)))
+                    continue
                 # As in the control `acl`: who comes by VPN arrives somewhere else, and needs no permit here.
                 _may_pass(archive, pacs, [peer for peer in pacs.access.peers if peer.via is None])
     if unprotected := [pacs for pacs in seen if not pacs.protected_by]:

@@ -7,9 +7,19 @@ from datetime import datetime
 from typing import NamedTuple
 
 from remediate import errors
-from remediate.model.change import State
-from remediate.model.verdict import Outcome, Purpose
-from remediate.report.schema import Connected, DeviceStory, Document, HookStory, Interval, Round, Seen, WaveStory
+from remediate.model.change import State, Wave
+from remediate.model.verdict import Outcome, Purpose, Unasked
+from remediate.report.schema import (
+    Connected,
+    DeviceStory,
+    Document,
+    HookStory,
+    Interval,
+    Kept,
+    Round,
+    Seen,
+    WaveStory,
+)
 
 _EXIT = {
     errors.EXIT_OK: "as expected",
@@ -26,6 +36,10 @@ _LOOKED = {
     "taken back": "after the change was taken back",
 }
 _SIGNED = {"approver": "the plan was approved", "operator": "its run was signed", "closer": "its end was signed"}
+
+
+#: Pieces of evidence of one kind and device that are told; the record and its JSON export have all that were kept.
+SHOWN = 20
 
 
 class Line(NamedTuple):
@@ -63,7 +77,8 @@ def headline(made: Document) -> str:
             return f"{of} on {ended_so} stopped before anything was pushed{there}: {reason}"
         case _:
             verdicts = {v for wave in made.waves for look in wave.rounds for v in look.verdicts.values()}
-            return f"{of} changed nothing on {pacs}: {_and(sorted(verdicts)) or 'nothing was looked at'} already"
+            said = f"{of} changed nothing on {pacs}: {_and(sorted(verdicts)) or 'nothing was looked at'} already"
+            return f"{said}: {reason}" if reason else said
 
 
 def facts(made: Document) -> list[str]:
@@ -86,6 +101,7 @@ def facts(made: Document) -> list[str]:
     ]
     if kept:
         lines.append(f"confirmed before that, and not taken back by this change: {_and(dict.fromkeys(kept))}")
+    lines += [text for wave in made.waves for text in nothing_to_close(wave)]
     not_begun = [str(wave.number) for wave in made.waves if not wave.passages]
     if not_begun:
         lines.append(f"not begun: wave {', '.join(not_begun)} of {len(made.waves)}")
@@ -108,6 +124,7 @@ def wave(made: Document, one: WaveStory) -> list[Line]:
     """What happened in it, in the order of time."""
     mine = [device for device in made.devices if device.wave == one.number]
     lines = [_look(look, one) for look in one.rounds]
+    lines += [_kept(one.kept)] if one.kept else []
     lines += [_connected(one.connected)] if one.connected else []
     lines += [_push(device, one) for device in mine if device.pushing_at]
     lines += [_hook(hook) for hook in one.hooks]
@@ -117,6 +134,23 @@ def wave(made: Document, one: WaveStory) -> list[Line]:
         if operator.did == "resumed" and one.begun_at and operator.at > one.begun_at and _spans(one, operator.at)
     ]
     return sorted([*lines, *_ends(one, mine)], key=lambda line: line.at)
+
+
+def _kept(kept: Kept) -> Line:
+    """Of each kind the first ones: the others are in the step itself."""
+    more: list[str] = []
+    total: dict[str, int] = {}
+    for device, traces in kept.devices.items():
+        hits = [counter for counter in traces.counters if counter.packets]
+        for kind, found in (("counters with hits", hits), ("log", traces.log), ("translations", traces.translations)):
+            total[kind] = total.get(kind, 0) + len(found)
+            more += [f"{device}: {one.words}" for one in found[:SHOWN]]
+            more += [f"{device}: {len(found) - SHOWN} more in the {kind}"] if len(found) > SHOWN else []
+        more += [f"{device}: {many} more {kind} than are kept" for kind, many in traces.left_off.items()]
+        more += [f"{device}: not kept: {why}" for why in traces.lacks]
+    counted = f"{total.get('counters with hits', 0)} counters with hits, {total.get('log', 0)} logged packets"
+    said = f"{counted}, {total.get('translations', 0)} translated connections"
+    return Line(kept.at, f"Kept as evidence before anything was armed: {said}.", tuple(more))
 
 
 def _connected(live: Connected) -> Line:
@@ -161,8 +195,18 @@ def _look(look: Round, one: WaveStory) -> Line:
     return Line(
         look.at,
         f"Looked from {_and(one.vantages)} {_LOOKED[look.title]}. {verdicts}.",
-        tuple(sights(look)),
+        (*sights(look), *(text for pacs in look.verdicts for text in scope(pacs, one.unasked.get(pacs, ())))),
     )
+
+
+def scope(pacs: str, unasked: Iterable[Unasked]) -> Iterator[str]:
+    """On what a verdict rests beside what was seen."""
+    return (f"{pacs}: {side.purpose} was not looked at: {side.why}" for side in unasked)
+
+
+def nothing_to_close(wave: Wave | WaveStory) -> Iterator[str]:
+    for pacs, controls in wave.nothing_to_close.items():
+        yield f"{pacs}: nothing to close by {_and(controls)}: it has no outside address"
 
 
 def sights(look: Round) -> Iterator[str]:

@@ -14,10 +14,10 @@ from rich.text import Text
 from remediate.model.base import span
 from remediate.model.change import Entry, OpenSessions, Plan, State, Wave
 from remediate.model.observation import Rung
-from remediate.model.outcome import Outcome
+from remediate.model.outcome import Outcome, WaveOutcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
-from remediate.report import meaning
+from remediate.report import meaning, story
 from remediate.report.formats import document
 from remediate.report.formats.document import Document
 
@@ -67,6 +67,7 @@ def judgements(found: Iterable[Judgement], title: str = "") -> RenderableType:
         if len(parts) > bool(title):
             parts.append(Text())
         parts += [_verdict(judgement), table, *_besides(judgement)]
+        parts += [_under(line) for line in story.scope(judgement.pacs, judgement.unasked)]
         parts += [_under(f"not asked: {line}") for line in judgement.not_asked]
     return Group(*parts)
 
@@ -227,6 +228,12 @@ def plan(made: Plan, *, diff: bool) -> RenderableType:
         parts += [Text(f"  not given by {name}: {text}", style="dim") for name, text in wave.leaves_open.items()]
         for pacs, lines in wave.not_asked.items():
             parts += [Text(f"  {pacs}: not asked: {line}", style="dim") for line in lines]
+        parts += [Text(f"  {line}", style="green") for line in story.nothing_to_close(wave)]
+        parts += [
+            Text(f"  {line}", style="yellow" if pacs in wave.accept_unseen else "dim")
+            for pacs, sides in wave.unasked.items()
+            for line in story.scope(pacs, sides)
+        ]
         parts += _simulated(wave)
     parts += [Text(f"warning: {warning}", style="bold yellow") for warning in made.warnings]
     if made.emergency:
@@ -242,9 +249,10 @@ def _simulated(wave: Wave) -> Iterator[Text]:
     if not wave.candidates or wave.observes or wave.reopens:
         return
     for pacs, names in wave.simulated.items():
-        if accepted := [name for name in names if name in wave.accept_simulated]:
+        known = names if pacs in wave.accept_unseen else wave.accept_simulated
+        if accepted := [name for name in names if name in known]:
             yield Text(f"  {pacs}: simulated only, accepted by name: {', '.join(accepted)}")
-        if others := [name for name in names if name not in wave.accept_simulated]:
+        if others := [name for name in names if name not in known]:
             how = " ".join(f"--accept {name}" for name in others)
             text = f"  {pacs}: SIMULATED ONLY, not accepted: {', '.join(others)}; it is not pushed without {how}"
             yield Text(text, style="bold red")
@@ -285,6 +293,12 @@ def outcome(done: Outcome) -> RenderableType:
     return Group(
         table,
         *(
+            Text(line, style="yellow")
+            for wave in done.waves
+            for judgement in wave.judgements
+            for line in story.scope(judgement.pacs, judgement.unasked)
+        ),
+        *(
             Text(f"{device}: its services did not answer for {seconds:.1f} s")
             for wave in done.waves
             for device, seconds in wave.down.items()
@@ -309,36 +323,39 @@ def outcome(done: Outcome) -> RenderableType:
 
 def sentence(done: Outcome) -> str:
     """The one sentence at the end."""
-    if not done.stays:
-        return _ended(done)
-    kept = ", ".join(done.stays)
-    back = "taken back too" if done.rollback else f"`remediate rollback {done.change}` takes that back"
-    return f"{_ended(done)}\nconfirmed before: {kept}; {back}"
+    lines = [_ended(done)]
+    if done.stays:
+        back = "taken back too" if done.rollback else f"`remediate rollback {done.change}` takes that back"
+        lines.append(f"confirmed before: {', '.join(done.stays)}; {back}")
+    if done.fallen:
+        fallen = "; ".join(f"{name} ({why})" for name, why in done.fallen.items())
+        lines.append(f"confirmed earlier, and NO LONGER IN FORCE: {fallen}")
+    return "\n".join(lines)
+
+
+def _of(waves: Iterable[WaveOutcome]) -> str:
+    return "; ".join(f"wave {wave.number} ({', '.join(wave.pacs)})" for wave in waves)
 
 
 def _ended(done: Outcome) -> str:
     states = {wave.state for wave in done.waves}
     if State.NEEDS_HANDS in states:
         return f"NEEDS HANDS. {done.reason}"
-    if State.ROLLED_BACK in states:
-        return f"{_waves(done, State.ROLLED_BACK, 'was ')}taken back. {done.reason}"
+    stood = State.CONFIRMED in states or done.stays or done.fallen
+    if back := [wave for wave in done.waves if wave.state is State.ROLLED_BACK]:
+        if not any(wave.pushed for wave in back):
+            return f"stopped before anything{' more' if stood else ''} was pushed. {done.reason}"
+        return f"taken back{f': {_of(back)}' if stood else ''}. {done.reason}"
     if State.STOPPED in states:
-        which = _waves(done, State.STOPPED)
-        return f"{which}stopped before anything {'of it ' if which else ''}was pushed. {done.reason}"
+        return f"stopped before anything{' more' if stood else ''} was pushed. {done.reason}"
     exposed = [j.pacs for wave in done.waves for j in wave.judgements if j.verdict is not Verdict.PROTECTED]
     if State.CONFIRMED in states:
         said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
         return f"{said}\nbut {done.reason}" if done.reason else said
     if exposed:
-        return f"nothing was changed, and not protected: {', '.join(exposed)}"
+        said = f"nothing was changed, and not protected: {', '.join(exposed)}"
+        return f"{said}. {done.reason}" if done.reason else said
     return "nothing to change: protected already"
-
-
-def _waves(done: Outcome, state: State, verb: str = "") -> str:
-    """Which of several waves ended so; of the others it is not true."""
-    if len({wave.state for wave in done.waves}) == 1:
-        return ""
-    return f"wave {', '.join(str(wave.number) for wave in done.waves if wave.state is state)} {verb}"
 
 
 def changes(found: Iterable[ChangeSummary]) -> Table:
@@ -357,7 +374,7 @@ def entries(found: Iterable[Entry]) -> RenderableType:
 
 _LONG = frozenset(
     {"plan", "observations", "canaries", "running", "wave", "state", "not_asked", "scope", "host", "unmet"}
-    | {"token", "tokens", "reason"}
+    | {"token", "tokens", "reason", "evidence", "unasked"}
 )
 _HASH = 16
 

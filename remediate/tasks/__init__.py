@@ -48,6 +48,7 @@ __all__ = [
     "compare",
     "confirm",
     "discard",
+    "evidence",
     "forget",
     "framework",
     "live_peers",
@@ -57,6 +58,7 @@ __all__ = [
     "objections",
     "push",
     "read_back",
+    "read_boot",
     "save",
     "take_back",
     "verify_exposure",
@@ -111,19 +113,23 @@ def framework(
 
 
 class DeviceLook(Value):
-    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole; ``unit``: who answered."""
+    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole, "" where it is not shown, and
+    that is lacking; ``unit``: who answered; ``pace``: how fast.
+    """
 
     lacks: tuple[str, ...]
     running: str
     pending: Pending | None
     unit: Unit
+    pace: platforms.Pace = platforms.Pace()
 
 
 def check_nothing_pending(device: str, pending: Pending | None) -> None:
     """Raises PendingChange: what is provisional may be gone in a moment, and is not ours to confirm or undo."""
     if pending is not None:
         raise PendingChange(
-            f"a provisional change {pending.token} is on the device, {pending.seconds_left:.0f} s before it ends",
+            f"a provisional change {pending.token}{f' of {pending.owner}' if pending.owner else ''} is on the device, "
+            f"{pending.seconds_left:.0f} s before it ends",
             where=device,
             next="if it is this program's: remediate resume; otherwise wait for its owner",
         )
@@ -141,7 +147,13 @@ def look_at_device(
     device = _session(task)
     now = device.unit()
     lacks = (*device.preflight(controls.get(task.host.name, ())), *unit.stranger(_device(task), now))
-    look = DeviceLook(lacks=lacks, running=device.running_config(), pending=device.pending(), unit=now)
+    try:
+        running, pending = device.running_config(), device.pending()
+    except CommandRejected:
+        if not lacks:
+            raise
+        running, pending = "", None  # it is among what is lacking
+    look = DeviceLook(lacks=lacks, running=running, pending=pending, unit=now, pace=device.pace())
     check(task.host.name, look)
     return Result(host=task.host, result=look)
 
@@ -157,18 +169,29 @@ def live_peers(task: Task, wanted: Mapping[str, tuple[Collection[IPAddress], Col
     return Result(host=task.host, result=_session(task).live_peers(*wanted[task.host.name]))
 
 
+def evidence(task: Task, wanted: Mapping[str, tuple[Collection[IPAddress], Collection[int]]]) -> Result:
+    """Who came to the addresses and ports that are given for that device. Only looked at."""
+    return Result(host=task.host, result=_session(task).evidence(*wanted[task.host.name]))
+
+
 def objections(task: Task, text: str) -> Result:
     return Result(host=task.host, result=_session(task).objections(text))
 
 
-def load(task: Task, candidates: Mapping[str, Candidate], check: Callable[[str, str], object]) -> Result:
-    """Stage the candidate and have the device check it and its inverse; nothing is in force afterwards.
+def load(
+    task: Task,
+    candidates: Mapping[str, Candidate],
+    tokens: Mapping[str, Token],
+    check: Callable[[str, str], object],
+) -> Result:
+    """Stage the candidate under the token of the push that is to load it, and have the device check it and its inverse;
+    nothing is in force afterwards.
 
     ``check``: see ``compare``; after the staging, so that it is as late as may be.
     """
     device = _session(task)
     check_nothing_pending(task.host.name, device.pending())
-    device.load_merge_candidate(candidates[task.host.name])
+    device.load_merge_candidate(candidates[task.host.name], tokens[task.host.name])
     check(task.host.name, device.running_config())
     return Result(host=task.host, diff=device.compare_config().text)
 
@@ -195,7 +218,7 @@ def push(
     journal.pushing(name, token)
     try:
         device.commit_config(token=token, revert_in=revert_in, message=token)
-    except CommandRejected:
+    except (CommandRejected, PendingChange):
         journal.refused(name, token)
         raise
     state = device.state_of(token)
@@ -227,12 +250,24 @@ def confirm(task: Task, tokens: Mapping[str, Token], journal: DeviceJournal) -> 
     return Result(host=task.host, changed=True)
 
 
-def save(task: Task, tokens: Mapping[str, Token]) -> Result:
-    """Persist what was confirmed, then let the device forget the push."""
+def save(task: Task, tokens: Mapping[str, Token], check: Callable[[str, str, str], object]) -> Result:
+    """Persist what was confirmed, read it back, then let the device forget the push.
+
+    ``check``: raises for a configuration at the next start (its second argument) or a running one (the third) that is
+    not what it has to be. Both are read after the save: nothing that came before it counts.
+    """
     device = _session(task)
-    how = device.save()
+    how = device.save(tokens[task.host.name])
+    check(task.host.name, device.boot_config(), device.running_config())
     device.forget(tokens[task.host.name])
     return Result(host=task.host, result=how)
+
+
+def read_boot(task: Task, check: Callable[[str, str, str], object]) -> Result:
+    """``check``: see ``save``; nothing is written."""
+    device = _session(task)
+    check(task.host.name, device.boot_config(), device.running_config())
+    return Result(host=task.host)
 
 
 def take_back(task: Task, tokens: Mapping[str, Token], candidates: Mapping[str, Candidate]) -> Result:
@@ -280,11 +315,15 @@ def close_session(task: Task) -> Result:
 
 
 class DeviceJournal:
-    """What the device tasks write. One entry each, durable before the call returns."""
+    """What the device tasks write. One entry each, durable before the call returns.
 
-    def __init__(self, journal: Journal, wave: int) -> None:
+    ``told``: called with the kind of each entry and its device, from the thread that works there.
+    """
+
+    def __init__(self, journal: Journal, wave: int, told: Callable[[str, str], object] = lambda _kind, _device: None):
         self._journal = journal
         self._wave = wave
+        self._told = told
 
     def pushing(self, device: str, token: Token) -> None:
         self._note("pushing", device, token)
@@ -305,6 +344,7 @@ class DeviceJournal:
 
     def _note(self, kind: str, device: str, token: Token, **more: Any) -> None:
         self._journal.append(kind, {"wave": self._wave, "device": device, "token": token, **more})
+        self._told(kind, device)
 
 
 def _device(task: Task) -> Device:

@@ -45,7 +45,14 @@ def verify_exposure(task: Task, vantages: Sequence[str] | None = None, deadline:
     with _shared.between_hosts(site, names) as lookout:
         unusable = lookout.unusable
         seen, canaries = lookout.round([e.question for e in expected.expectations], deadline)
-    found = judge(pacs.name, expected.expectations, seen, canaries, not_asked=expected.not_asked)
+    found = judge(
+        pacs.name,
+        expected.expectations,
+        seen,
+        canaries,
+        not_asked=expected.not_asked,
+        unasked=expected.unasked,
+    )
     whys = {f.expectation.question: f.why for f in found.findings if f.outcome is Outcome.UNKNOWN}
     error = None
     if whys:

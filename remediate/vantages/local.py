@@ -1,4 +1,6 @@
-"""From this machine, optionally from one of its addresses. Says *filtered* only after asking the kernel."""
+"""From this machine, optionally from one of its addresses. Says *filtered* only after asking the kernel, and
+*unreachable* with the ICMP message that said so.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import struct
 from ipaddress import ip_address
 
 from remediate.errors import VantageError
-from remediate.model.observation import Rung
+from remediate.model.observation import Icmp, Rung
 from remediate.model.site import IPAddress, LocalVia, Vantage
 from remediate.model.stream import DialFailed
 from remediate.vantages.lapses import Lapses
@@ -28,7 +30,8 @@ IP_BIND_ADDRESS_NO_PORT = 24
 IP_RECVERR, IPV6_RECVERR = 11, 25
 #: linux/errqueue.h: struct sock_extended_err, and the origins that mean that a packet came.
 EXTENDED_ERROR = struct.Struct("=IBBBBII")
-ORIGINS_ICMP = (2, 3)
+#: By IP version: SO_EE_ORIGIN_ICMP, SO_EE_ORIGIN_ICMP6.
+ORIGINS_ICMP = {2: 4, 3: 6}
 #: include/net/tcp_states.h
 TCP_SYN_SENT = 2
 #: ESTABLISHED; CLOSE_WAIT where the peer closed at once.
@@ -37,8 +40,6 @@ TCP_CONNECTED = frozenset({1, 8})
 LINGER_RST = struct.pack("ii", 1, 0)
 #: Bytes of one read.
 _READ = 1 << 16
-
-ICMP_ERRORS = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EACCES})
 
 
 async def open_place(vantage: Vantage) -> LocalPlace:
@@ -206,8 +207,8 @@ async def _connect(sock: socket.socket, address: IPAddress, port: int, deadline:
     if code == 0 and not connected:
         # What made the socket ready is an ICMP message in its error queue, where it stands a moment before it counts
         # as the socket's own error, or, for a message that does not end the attempt, without ever doing so.
-        if _icmp_came_in(sock):
-            raise DialFailed(Rung.UNREACHABLE, "an ICMP message says unreachable")
+        if (icmp := _icmp_that_came(sock)) is not None:
+            raise _unreachable(icmp)
         raise DialFailed(Rung.INCONCLUSIVE, "the attempt ended without an answer")
     if not connected:
         raise _failed(sock, code, answered)
@@ -257,8 +258,8 @@ def _failed(sock: socket.socket, code: int, answered: bool) -> DialFailed:
         return DialFailed(Rung.CLOSED, "connection refused")
     if answered and code == errno.ETIMEDOUT:
         return DialFailed(Rung.FILTERED, "no answer until the kernel gave up")
-    if answered and code in ICMP_ERRORS and _icmp_came_in(sock):
-        return DialFailed(Rung.UNREACHABLE, "an ICMP message says unreachable")
+    if answered and (icmp := _icmp_that_came(sock)) is not None:
+        return _unreachable(icmp)
     # No route, no neighbour, no source address, a filter of this machine's own: nobody else has said anything.
     return DialFailed(Rung.INCONCLUSIVE, f"this machine could not ask: {os.strerror(code)}")
 
@@ -270,8 +271,12 @@ def _keep_icmp(sock: socket.socket, version: int, on: int) -> None:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_RECVERR, on)
 
 
-def _icmp_came_in(sock: socket.socket) -> bool:
-    """Whether the error came in a packet of somebody else's.
+def _unreachable(icmp: Icmp) -> DialFailed:
+    return DialFailed(Rung.UNREACHABLE, f"somebody on the way says: {icmp}", icmp)
+
+
+def _icmp_that_came(sock: socket.socket) -> Icmp | None:
+    """The message behind the error, None where it did not come in a packet of somebody else's.
 
     A neighbour that does not answer ARP looks the same in SO_ERROR: there the kernel sends the ICMP message to
     itself, from an address of this machine.
@@ -279,15 +284,16 @@ def _icmp_came_in(sock: socket.socket) -> bool:
     try:
         _, ancillary, _, _ = sock.recvmsg(256, 512, socket.MSG_ERRQUEUE)
     except OSError:
-        return False
+        return None
     for _, _, data in ancillary:
         if len(data) < EXTENDED_ERROR.size:
             continue
-        origin = EXTENDED_ERROR.unpack_from(data)[1]
+        _, origin, kind, code, *_ = EXTENDED_ERROR.unpack_from(data)
         offender = _offender(data[EXTENDED_ERROR.size :])
         if origin in ORIGINS_ICMP and offender is not None:
-            return offender != str(sock.getsockname()[0])
-    return False
+            ours = offender == str(sock.getsockname()[0])
+            return None if ours else Icmp(version=ORIGINS_ICMP[origin], type=kind, code=code)
+    return None
 
 
 def _offender(address: bytes) -> str | None:

@@ -5,8 +5,9 @@ What its reply to CONNECT (RFC 1928 6) says about the peer:
 - 0x05 *connection refused*: closed.
 - 0x06 *TTL expired*: filtered. Servers put connect(2)'s ETIMEDOUT here; a packet that truly ran out of hops got no
   further either.
-- 0x03, 0x04 *network, host unreachable*: inconclusive. Servers say so for a route or a neighbour that they lack
-  themselves, and some for every time-out; that somebody on the way said it cannot be told from that.
+- 0x03, 0x04 *network, host unreachable*: unreachable. An ICMP message becomes this reply, but so do a route or a
+  neighbour that the server lacks itself, and with some servers every time-out. None of these is told from the others,
+  so it is no more than what OpenSSH says, and counts where that does.
 - 0x01 *general failure*, 0x02 *not allowed by ruleset*, 0x07, 0x08: the server's own affair, inconclusive.
 - 0x00 *succeeded*: connected, where BND.PORT names the port that the server connects from. Without one (0) it may have
   said so before it tried (OpenSSH's ``ssh -D`` does): then only a byte from the peer proves that somebody was reached,
@@ -27,13 +28,12 @@ from remediate.model.observation import Rung
 from remediate.model.site import IPAddress, SocksVia, Vantage
 from remediate.model.stream import ByteCapExceeded, DialFailed, StreamEnded, StreamReset
 from remediate.vantages.local import TcpStream, tcp_socket
+from remediate.vantages.pace import MAX_PENDING
 
 #: Seconds for connecting to the server, and once more for its greeting and login.
 SERVER_WAIT = 10.0
 #: The server's own connect(2) gives up after about 130 s; only its words tell *filtered* from a slow vantage.
 SERVER_CONNECT_WAIT = 140.0
-#: A filtered CONNECT lives in the server until its connect(2) gives up: this many at a time.
-MAX_PENDING = 64
 
 VERSION, CONNECT, SUCCEEDED = 5, 1, 0
 #: RFC 1928 3.
@@ -43,8 +43,8 @@ IPV4, DOMAIN, IPV6 = 1, 3, 4
 MEANINGS = {
     1: (Rung.INCONCLUSIVE, "the SOCKS server could not connect, and does not say why"),
     2: (Rung.INCONCLUSIVE, "the SOCKS server's rules do not allow this connection"),
-    3: (Rung.INCONCLUSIVE, "the SOCKS server says network unreachable, which may be its own"),
-    4: (Rung.INCONCLUSIVE, "the SOCKS server says host unreachable, which may be for want of an answer or a route"),
+    3: (Rung.UNREACHABLE, "network unreachable, says the SOCKS server"),
+    4: (Rung.UNREACHABLE, "host unreachable, says the SOCKS server"),
     5: (Rung.CLOSED, "connection refused, says the SOCKS server"),
     6: (Rung.FILTERED, "no answer before the time or the hops ran out, says the SOCKS server"),
     7: (Rung.INCONCLUSIVE, "the SOCKS server cannot open connections"),

@@ -13,21 +13,28 @@ from remediate.errors import VantageError
 from remediate.model.observation import Rung
 from remediate.model.site import IPAddress, SshVia, Vantage
 from remediate.model.stream import DialFailed
+from remediate.vantages.pace import MAX_PENDING
 from remediate.vantages.stream import PeerStream
 
 LOGIN_WAIT = 20.0
 #: The server's own connect(2) gives up after about 130 s; only its words tell *filtered* from a slow vantage.
 SERVER_CONNECT_WAIT = 140.0
-#: A filtered open lives in the server until its connect(2) gives up: this many at a time.
-MAX_PENDING = 64
 #: A vantage that is gone is noticed after about 40 s of silence.
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 10, 3
 
 #: strerror(3) at the server, for SSH_OPEN_CONNECT_FAILED (2): the only texts that are facts about the target.
+#: EHOSTUNREACH: ICMP 3/1, 3/10, 3/13, ICMPv6 1/3. ENETUNREACH: ICMP 3/0, 3/9, ICMPv6 1/0. ENOPROTOOPT: ICMP 3/2. Which
+#: it was, and whether it was the server's own want of a route or a neighbour, is not said (tcp(7), icmp_err_convert
+#: in Linux's net/ipv4/icmp.c; BSD's errors are the same).
 FACTS = {
     "Connection refused": (Rung.CLOSED, "connection refused, says the SSH server"),
     "Connection timed out": (Rung.FILTERED, "connection timed out, says the SSH server"),
+    "No route to host": (Rung.UNREACHABLE, "no route to host, says the SSH server"),
+    "Network is unreachable": (Rung.UNREACHABLE, "network is unreachable, says the SSH server"),
+    "Protocol not available": (Rung.UNREACHABLE, "protocol not available, says the SSH server"),
 }
+#: EACCES, which over IPv6 is what ICMPv6 1/1, 1/5 and 1/6 become; over IPv4 only a rule of the server's own says so.
+FACTS_IPV6 = {**FACTS, "Permission denied": (Rung.UNREACHABLE, "permission denied, says the SSH server")}
 TRUST = "compare its fingerprint with one that you got another way, then record it with `remediate inventory trust`"
 
 
@@ -152,7 +159,7 @@ class SshPlace:
             except (asyncssh.Error, OSError) as error:
                 if self._client.lost:
                     raise _lost(self._name) from error
-                raise _meaning(error) from error
+                raise _meaning(error, address.version) from error
         assert isinstance(session, _ChannelStream)
         session.expire_in(deadline)
         return session
@@ -166,10 +173,12 @@ class SshPlace:
         self._connection.abort()
 
 
-def _meaning(error: Exception) -> DialFailed:
+def _meaning(error: Exception, version: int) -> DialFailed:
+    """``version``: of IP, of the address that was asked for."""
     if isinstance(error, asyncssh.ChannelOpenError):
-        if error.code == asyncssh.OPEN_CONNECT_FAILED and error.reason in FACTS:
-            return DialFailed(*FACTS[error.reason])
+        facts = FACTS_IPV6 if version == 6 else FACTS
+        if error.code == asyncssh.OPEN_CONNECT_FAILED and error.reason in facts:
+            return DialFailed(*facts[error.reason])
         if error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED:
             return DialFailed(Rung.INCONCLUSIVE, "the SSH server does not allow forwarding (AllowTcpForwarding)")
         return DialFailed(Rung.INCONCLUSIVE, "the SSH server could not connect, for a reason of its own")

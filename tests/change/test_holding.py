@@ -163,6 +163,7 @@ def test_it_is_held_again_after_a_crash(site: Fleet, canary: Canary, tmp_path: P
     at = (
         "planned",
         "preflight",
+        "evidence",
         "live peers",
         "baseline",
         "arming",

@@ -23,6 +23,7 @@ from tests.quiet import Quiet
 KINDS = (
     "planned",
     "preflight",
+    "evidence",
     "live peers",
     "baseline",
     "arming",

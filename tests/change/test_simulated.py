@@ -18,6 +18,7 @@ from remediate.cli import common
 from remediate.errors import PeersNotSeen
 from remediate.inventory import fields
 from remediate.model.change import Plan, State, Wave
+from remediate.model.site import Addresses, Zone
 from remediate.model.verdict import Grade
 from remediate.policy import simulated
 from remediate.report import export, export_markdown, tables
@@ -94,11 +95,17 @@ def test_what_denies_nobody_needs_no_word(what: str) -> None:
     gates.check_simulated(wave(**{what: True}))
 
 
-def test_a_vantage_outside_is_nobodys_place() -> None:
-    pacs = factories.pacs()
-    assert "ct-1" not in simulated(pacs, [factories.INTERNET, factories.CLINIC])
-    outside = factories.CLINIC.model_copy(update={"zone": factories.INTERNET.zone})
-    assert "ct-1" in simulated(pacs, [factories.INTERNET, outside])
+@pytest.mark.parametrize("zone", list(Zone))
+def test_a_vantage_in_a_peers_place_sees_it_served_inside_and_outside(zone: Zone) -> None:
+    place = factories.CLINIC.model_copy(update={"zone": zone})
+    assert "ct-1" not in simulated(factories.pacs(), [factories.INTERNET, place])
+    inside_only = factories.pacs(addresses=Addresses(inside=factories.pacs().addresses.inside))
+    assert ("ct-1" in simulated(inside_only, [factories.INTERNET, place])) is (zone is Zone.OUTSIDE)
+
+
+def test_outside_is_nobodys_place_who_comes_by_the_vpn() -> None:
+    place = factories.CLINIC.model_copy(update={"zone": Zone.OUTSIDE, "peer": "readers"})
+    assert "readers" in simulated(factories.pacs(), [place])
 
 
 def test_on_the_command_line() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from remediate import controls, inventory, platforms, playbook
 from remediate.change import change, guarding, looking, planning
-from remediate.errors import PlanError
+from remediate.errors import PendingChange, PlanError
 from remediate.inventory import Loaded
 from remediate.lab.embedded.site import EmbeddedSite
 from remediate.model.change import Plan, State
@@ -83,6 +83,16 @@ def test_a_pending_change_of_theirs_stops_it(site: EmbeddedSite, loaded: Loaded,
         done, kinds = run(plan, loaded, tmp_path)
         assert [wave.state for wave in done.waves] == [State.STOPPED]
         assert "pushing" not in kinds
+        assert "Timer value: 9 min" in session.say("show archive config rollback timer").text
+
+
+def test_a_pending_change_of_theirs_is_no_plan(site: EmbeddedSite, loaded: Loaded) -> None:
+    """Also where it has changed something already, which makes running and startup differ."""
+    with colleague(loaded) as session:
+        edit(session, "interface GigabitEthernet0/1", THEIRS, how="configure terminal revert timer 9")
+        with pytest.raises(PendingChange, match=r"a provisional change of admin, set at .* is on the device") as caught:
+            planned(site, loaded)
+        assert caught.value.exit_status == 3
         assert "Timer value: 9 min" in session.say("show archive config rollback timer").text
 
 

@@ -55,13 +55,11 @@ def archive(judges: Filter) -> Iterator[tuple[int, list[tuple[str, str]]]]:
 
 
 def found(folder: Path, port: int, *, taken: bool = False) -> dict[str, TitleFinding]:
-    """``taken``: the vantage outside claims the peer's place."""
+    """``taken``: the vantage outside stands in the peer's place."""
     folder.mkdir(exist_ok=True)
-    (folder / "hosts.yaml").write_text(HOSTS.format(port=port))
+    hosts = HOSTS.format(port=port)
+    (folder / "hosts.yaml").write_text(hosts.replace("zone: outside", "zone: outside, peer: ct-1") if taken else hosts)
     loaded = inventory.load(folder)
-    if taken:  # which an inventory may not say
-        street = loaded.site.vantages["street"].model_copy(update={"peer": "ct-1"})
-        loaded.site.vantages["street"] = street
     lines = titles.ask(loaded, None, None, lambda _: nullcontext())
     assert {line.pacs for line in lines} == {"archive"}
     return {line.vantage: line for line in lines}
@@ -104,11 +102,13 @@ def test_each_filter(
     assert all(called.startswith("RMD") for _, called in came if called != "ARCHIVE")
 
 
-def test_from_outside_a_peers_title_is_never_sent(tmp_path: Path) -> None:
+def test_from_outside_a_peers_title_is_sent_from_its_own_place_only(tmp_path: Path) -> None:
     with archive(calling_check) as (port, came):
-        seen = found(tmp_path, port, taken=True)
-    assert seen["street"].pattern == "--RR"
-    assert sum(calling == "CLINICMOD" for calling, _ in came) == 2  # the clinic's own
+        assert found(tmp_path / "taken", port, taken=True)["street"].pattern == "AARR"
+        assert sum(calling == "CLINICMOD" for calling, _ in came) == 4
+        came.clear()
+        assert found(tmp_path / "stranger", port)["street"].pattern == "--RR"
+        assert sum(calling == "CLINICMOD" for calling, _ in came) == 2  # the clinic's own
 
 
 def test_a_busy_archive_is_asked_again_and_then_inconclusive(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_failed_wave_is_taken_back_and_says_what_stays(second_fails: Fleet, tm
     assert found[-1].data["stays"] == ["archive-a"]
     told_of = story.facts(export.document(found))
     assert "confirmed before that, and not taken back by this change: archive-a" in told_of
-    assert tables.sentence(done).startswith("wave 2 was taken back. ")
+    assert tables.sentence(done).startswith("taken back: wave 2 (archive-b). ")
     assert tables.sentence(done).endswith(f"`remediate rollback {done.change}` takes that back")
     headline = story.headline(export.document(found))
     assert headline.startswith(f"change {done.change} on archive-b was taken back: "), "archive-a is closed"
@@ -177,8 +177,8 @@ def test_first_must_be_some_of_the_hosts(good: Fleet) -> None:
 def test_the_next_wave_waits_also_after_a_crash(good: Fleet, tmp_path: Path) -> None:
     loaded, plan = good.planned(f"{SERIAL}  soak: 15\n")
     file = tmp_path / "r.db"
-    kinds = ("planned", "preflight", "live peers", "baseline", "arming", "pushing", "pushed", "all pushed", "looked",
-             "verified", "confirming", "device confirmed", "confirmed", "soaking")  # fmt: skip
+    kinds = ("planned", "preflight", "evidence", "live peers", "baseline", "arming", "pushing", "pushed", "all pushed",
+             "looked", "verified", "confirming", "device confirmed", "confirmed", "soaking")  # fmt: skip
     with (
         RecordThatStops.open(file, at=len(kinds)) as stopping,
         change.desk(loaded, stopping, Quiet()) as desk,
@@ -253,7 +253,7 @@ def test_it_is_asked_again_right_before_the_push(good: Fleet, tmp_path: Path) ->
     done = run(good.planned(SERIAL + NIGHT), tmp_path / "r.db", hours=[OPEN, LATE])
     assert (done.exit_status, states(done)) == (3, [State.STOPPED])
     kinds = [entry.kind for entry in entries(tmp_path / "r.db")]
-    assert kinds == ["planned", "preflight", "live peers", "baseline", "stopped", "ended"]
+    assert kinds == ["planned", "preflight", "evidence", "live peers", "baseline", "stopped", "ended"]
     assert good.guarded() == {"archive-a": False, "archive-b": False}
 
 

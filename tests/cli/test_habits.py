@@ -64,7 +64,7 @@ def test_check_of_a_plan_looks_as_its_playbook_says_and_changes_nothing(user: Us
     where = ("-i", str(site.inventory))
     user.write(
         "look.yaml",
-        "- name: Close\n  hosts: pacs\n  vars: {revert_in: 1m}\n  tasks:\n"
+        "- name: Close\n  hosts: pacs\n  accept_unseen: archive\n  vars: {revert_in: 1m}\n  tasks:\n"
         "    - {name: Close, apply: acl}\n    - {name: Look, verify: {from: [internet]}}\n",
     )
     assert user.types("plan", "look.yaml", *where, "--out", "plan.json").status == 0
@@ -74,5 +74,5 @@ def test_check_of_a_plan_looks_as_its_playbook_says_and_changes_nothing(user: Us
     assert said.status == 1, said.err
     made = Document.model_validate_json(said.out)
     assert [one.name for one in made.vantages] == ["internet"]
-    assert "+ remark remediate acl_archive" in said.err
+    assert "+ remark remediate guard acl_archive" in said.err
     assert not Path(user.record).exists()

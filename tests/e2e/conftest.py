@@ -28,6 +28,7 @@ REMEDIATE = Path(sys.executable).with_name("remediate")
 ENTRIES = (
     "planned",
     "preflight",
+    "evidence",
     "live peers",
     "baseline",
     "arming",
@@ -59,11 +60,12 @@ class Done:
 
 @dataclass
 class User:
-    """Somebody with an inventory, a playbook and a record, at a prompt."""
+    """Somebody with an inventory, a playbook and a record, at a prompt. ``environment``: what is set there besides."""
 
     site: LabSite
     folder: Path
     running: list[subprocess.Popen[str]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
 
     @property
     def record_file(self) -> Path:
@@ -77,7 +79,7 @@ class User:
             stdin=subprocess.DEVNULL,
             text=True,
             cwd=self.folder,
-            env={**os.environ, "REMEDIATE_RECORD": str(self.record_file)},
+            env={**os.environ, "REMEDIATE_RECORD": str(self.record_file), **self.environment},
         )
         self.running.append(process)
         return process

@@ -219,6 +219,7 @@ TOUCHED = ("pushing", "confirming")
 OTHERS = (
     "planned",
     "preflight",
+    "evidence",
     "live peers",
     "baseline",
     "arming",

@@ -177,6 +177,7 @@ OTHERS = (
     "pushed",
     "planned",
     "preflight",
+    "evidence",
     "live peers",
     "baseline",
     "arming",

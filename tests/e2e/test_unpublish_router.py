@@ -116,7 +116,7 @@ def test_with_acl_in_the_same_play(tmp_path: Path) -> None:
         before = at.look()
         assert at.zygote.do(at.job("run")).status == 0
         after = at.look()
-        assert nat(after) == [] and "remark remediate acl_archive" in after.running
+        assert nat(after) == [] and "remark remediate guard acl_archive" in after.running
         assert at.zygote.do(at.job("undo")).status == 0
         assert without_marker(at.look().running) == without_marker(before.running)
 

@@ -23,6 +23,7 @@ from remediate.errors import CommandRejected
 from remediate.inventory import load
 from remediate.lab.real import LabSite, files, hosts
 from remediate.lab.real.files import ETC
+from remediate.model.change import Token
 from remediate.model.site import Addressing
 from remediate.render import Renderer
 from tests.e2e.conftest import User, forms, killed_at
@@ -265,13 +266,13 @@ def test_https_where_the_inventory_has_a_certificate(user: User, fronts: str, bo
         ("web-north", ("own.crt", "own.txt"), "cannot load certificate"),
         ("ftp-north", ("", ""), "500 OOPS: unrecognised variable in config file: foo"),
     ):
-        device = loaded.devices[name]
+        device, token = loaded.devices[name], Token(f"test.1.{name}")
         with closing(platforms.platform(device.platform).connect(device, loaded.logins[name])) as driver:
             intent = controls.control("web_auth").intent(loaded.pacs["pacs-north"], device, Addressing.REAL)
             running = driver.running_config()
             made = guarding.candidate(device, guarding.sections(device, [intent], running), running, Renderer())
             with pytest.raises(CommandRejected, match="nothing was loaded") as refused:
-                driver.load_merge_candidate(made.model_copy(update={"text": made.text.replace(*change)}))
+                driver.load_merge_candidate(made.model_copy(update={"text": made.text.replace(*change)}), token)
             assert words in refused.value.words
     assert written(site) == (fronts, f"{FTP_TEXT}foo=NO\n") and left_on_host(site) == ""
     site.must("pacs", ["tee", FILES], input=FTP_TEXT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -132,6 +133,8 @@ def _broken(at: Place, do: str, before: Seen, after: Seen, entries: list[Entry])
     pushes = Counter(entry.data["device"] for entry in entries if entry.kind == "pushing")
     if any(count > 1 for count in pushes.values()):
         yield f"pushed twice: {pushes}"
+    # Nobody else has done anything here.
+    yield from (f"blames a hand: {entry.data}" for entry in entries if _BLAMES.search(str(entry.data.get("why", ""))))
     if _end(entries) == State.CONFIRMED:
         if after.guarded is (do == "undo"):
             yield "confirmed, and not in force"
@@ -152,6 +155,7 @@ def _broken(at: Place, do: str, before: Seen, after: Seen, entries: list[Entry])
         yield from (f"wave {number} is {one.state}" for number, one in progress.items() if one.state not in CLOSED)
 
 
+_BLAMES = re.compile(r"by hand|has changed|see who|who else|look at the guard|look at the device")
 #: What a router prints before its configuration, and what changes there by itself.
 _HEADS = ("!", "Building configuration", "Current configuration", "Using ")
 

@@ -25,6 +25,7 @@ from remediate.change import change, looking, planning
 from remediate.change.statuses import worst
 from remediate.model.base import Value
 from remediate.model.change import Entry
+from remediate.platforms.cisco_ios.lacking import JUNK
 from remediate.platforms.session import Reply, Session
 from remediate.record import ChangeJournal, Record
 from remediate.render import Renderer
@@ -102,7 +103,7 @@ def zygote() -> Iterator[Zygote]:
 
 def writes(line: str) -> bool:
     """Whether a line changes something on the device."""
-    return not line.startswith(("show ", "terminal "))
+    return not line.startswith(("show ", "terminal ")) and not line.endswith(JUNK)
 
 
 _typed: list[tuple[str, str]] = []

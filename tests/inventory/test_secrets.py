@@ -86,6 +86,28 @@ def test_each_path_is_read_once(tmp_path: Path, kept: Vault) -> None:
     assert len(kept.asked) == 1
 
 
+def test_an_enable_secret_of_a_vault_for_one_device(tmp_path: Path, kept: Vault) -> None:
+    hosts = DESIGN.replace("management: [local]", f"enable: '{VAULT}', management: [local]")
+    found = load(write(tmp_path, hosts, defaults="password: env:HOME\n"))
+    login = found.site.logins["fw-north"]
+    assert login.enable is not None and login.enable.get_secret_value() == SECRET
+    assert login.password is not None and login.password != login.enable
+    shown = f"{found!r}{found.text}{found.site!r}{found.site.model_dump()}{login!r}"
+    assert SECRET not in shown + str(found.nornir.hosts["fw-north"].data)
+
+
+def test_an_enable_secret_of_the_defaults(tmp_path: Path, kept: Vault) -> None:
+    login = load(write(tmp_path, DESIGN, defaults=f"data: {{enable: '{VAULT}'}}\n")).site.logins["fw-north"]
+    assert login.enable is not None and login.enable.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize("written", [SECRET, "4711471147", f"[{SECRET}]"])
+def test_an_enable_secret_is_never_written_down(tmp_path: Path, written: str) -> None:
+    with pytest.raises(InventoryError, match="env:NAME") as raised:
+        load(write(tmp_path, DESIGN, defaults=f"data: {{enable: {written}}}\n"))
+    assert written.strip("[]") not in str(raised.value)
+
+
 def test_a_socks_password_of_a_vault(tmp_path: Path, kept: Vault) -> None:
     data = f"{{zone: inside, via: {{socks: 'probe@socks.example:9'}}, socks: {{password: '{VAULT}'}}}}"
     site = load(write(tmp_path, vantage(data))).site

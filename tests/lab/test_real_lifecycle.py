@@ -15,7 +15,7 @@ import pytest
 
 from remediate.errors import Locked, UsageError
 from remediate.inventory import load
-from remediate.lab.real import LabSite, Layout, build, down, hosts, site, status, up
+from remediate.lab.real import LabSite, Layout, build, down, hosts, state, status, up
 from remediate.lab.real.layout import MANAGED, PREFIX, ROLES
 
 pytestmark = pytest.mark.real
@@ -24,7 +24,7 @@ BUILD = """
 import sys
 from pathlib import Path
 from remediate.lab.real import up
-from remediate.lab.real.site import State
+from remediate.lab.real.state import State
 
 def say(text):
     print(text, flush=True)
@@ -115,12 +115,12 @@ def test_down_of_another_folder_touches_nothing(own_lab: Path, tmp_path: Path) -
     lab = up(own_lab, say=quiet)
     stale = tmp_path / "stale"
     stale.mkdir()
-    state = site.State.load(own_lab)
-    assert state is not None
-    state.processes = {}
-    state.save(stale)
+    recorded = state.State.load(own_lab)
+    assert recorded is not None
+    recorded.processes = {}
+    recorded.save(stale)
     down(stale, say=quiet)
-    assert not (stale / site.STATE).exists()
+    assert not (stale / state.STATE).exists()
     assert status(own_lab).sound
     lab.must("internet", ["true"])
 

@@ -122,6 +122,14 @@ def test_configuration_modes_and_their_prompts(login: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("where", ["next-entry", "end"])
+def test_where_a_remark_goes(start: Start, where: str) -> None:
+    connection = start("--remarks", where).login()
+    configure(connection, "ip access-list extended OUTSIDE-IN", "remark note", "5 permit udp any any")
+    shown = connection.send_command("show running-config | section OUTSIDE-IN$").splitlines()
+    assert shown.index(" remark note") == (1 if where == "next-entry" else len(shown) - 1)
+
+
 def test_netmiko_sees_each_error(login: Any) -> None:
     for line in ("permit tpc any any", "permit tcp any", "20 deny ip any host 192.0.2.1"):
         with pytest.raises(ConfigInvalidException):

@@ -192,6 +192,36 @@ def test_remarks_go_where_the_next_entry_goes() -> None:
     assert made.body() == ["permit tcp any any eq www", "deny   ip any any"]
 
 
+def test_or_remarks_go_to_the_end_and_with_no_entry() -> None:
+    made = AccessList("TEST", False, to_the_end=True)
+    made.remark("for the scanner")
+    made.add(ace("deny ip any any"), 20)
+    made.add(ace("permit tcp any any eq www"), 10)
+    assert made.body() == ["permit tcp any any eq www", "deny   ip any any", "remark for the scanner"]
+    made.add(ace("permit udp any any"))
+    assert made.body()[-2:] == ["remark for the scanner", "permit udp any any"]
+    made.remark("the last")
+    made.resequence(100, 10)
+    made.remove_sequence(120)
+    assert made.body()[2:] == ["remark for the scanner", "remark the last"]
+    made.remove(ace("deny ip any any"))
+    assert made.body() == ["permit tcp any any eq www", "remark for the scanner", "remark the last"]
+
+
+@pytest.mark.parametrize("to_the_end", [False, True])
+def test_either_way_a_list_is_read_as_it_is_printed(to_the_end: bool) -> None:
+    text = (
+        "ip access-list extended A\n remark one\n permit tcp any any\n remark two\n deny   ip any any\n remark last\n"
+    )
+    router = Router(text, remarks_to_the_end=to_the_end)
+    assert text in router.running.text()
+    router.running.lists["A"].add(ace("permit udp any any"), 5)
+    place = ["remark last", "permit udp any any"] if not to_the_end else ["permit udp any any"]
+    assert router.running.lists["A"].body()[: len(place)] == place
+    router.replace(f"{text}end\n")
+    assert text in router.running.text()
+
+
 def test_one_match_and_several() -> None:
     made = acl("permit tcp any any eq www", "deny ip any any log")
     made.lines[0].hits, made.lines[1].hits = 1, 2

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from remediate.lab.devices.cisco_ios.forwarding import Path as Way
 from remediate.lab.devices.cisco_ios.router import Router
+from remediate.lab.devices.icmp import Refusal
 from remediate.lab.devices.relay import (
     AND,
     JUMP,
@@ -143,6 +144,69 @@ def test_interfaces_routes_and_both_directions(change: str, passes: bool) -> Non
     assert way.carries(flow) is passes
     program, _ = way.program("10.0.0.5", 104)
     assert (run(program, int(IPv4Address("198.51.100.7")), 40000) == 0) is passes
+
+
+# -- what is said to whoever is denied ----------------------------------------------------------------
+
+STRANGERS = Flow("198.51.100.7", 40000, "10.0.0.5", 104)
+DENIED = SITE + "ip access-list extended A\n deny tcp any host 10.0.0.5 eq 104\n permit ip any any\n"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("", True),
+        ("interface GigabitEthernet0/0\n no ip unreachables\n", False),
+        ("interface GigabitEthernet0/1\n no ip unreachables\n", True),  # where it did not come in
+        ("interface GigabitEthernet0/0\n no ip access-group A in\n", False),  # it passes
+        ("interface GigabitEthernet0/1\n shutdown\n", False),  # no list denies it
+    ],
+)
+def test_unreachables_are_sent_from_where_the_packet_came_in(change: str, said: bool) -> None:
+    refusal = Way(Router(DENIED + change), "GigabitEthernet0/0").refuses(STRANGERS)
+    assert refusal == (Refusal("192.0.2.1", 3, 13) if said else None)
+
+
+def test_a_list_on_the_way_out_refuses_too_and_one_for_the_answers_tells_the_archive() -> None:
+    deny = "ip access-list extended {}\n deny tcp {} {}\n permit ip any any\n"
+    out = SITE + deny.format("D", "any", "host 10.0.0.5 eq 104")
+    assert Way(Router(out), "GigabitEthernet0/0").refuses(STRANGERS) == Refusal("192.0.2.1")
+    for name in "CB":  # in where the archive is, out to the outside
+        back = Way(Router(SITE + deny.format(name, "host 10.0.0.5 eq 104", "any")), "GigabitEthernet0/0")
+        assert not back.opens(STRANGERS) and back.refuses(STRANGERS) is None
+
+
+@pytest.mark.parametrize(
+    ("line", "written", "sent"),
+    [
+        ("", "", "x....x....x"),
+        ("ip icmp rate-limit unreachable 500\n", "", "x....x....x"),
+        ("ip icmp rate-limit unreachable 1000\n", "ip icmp rate-limit unreachable 1000", "x.........x"),
+        ("no ip icmp rate-limit unreachable\n", "no ip icmp rate-limit unreachable", "xxxxxxxxxxx"),
+    ],
+)
+def test_unreachables_are_limited_to_one_in_500_ms(line: str, written: str, sent: str) -> None:
+    """Of all interfaces together; a packet each 100 ms."""
+    router = Router(DENIED + line)
+    assert "".join("x" if router.sends_unreachable(tenth / 10) else "." for tenth in range(11)) == sent
+    lines = [one for one in router.running_text().splitlines() if "rate-limit" in one]
+    assert lines == ([written] if written else [])
+    assert Router(router.running_text()).running.unreachable_interval == router.running.unreachable_interval
+
+
+def test_a_denied_connection_is_not_answered_twice_within_the_limit() -> None:
+    way = Way(Router(DENIED + "ip icmp rate-limit unreachable 4294967295\n"), "GigabitEthernet0/0")
+    assert [way.refuses(STRANGERS) is not None for _ in range(3)] == [True, False, False]
+
+
+def test_on_loopback_it_says_that_it_cannot(start: Start, target: Echo) -> None:
+    """Root or not: see tests/vantages/test_ios_unreachables.py for what a network shows."""
+    startup = STARTUP.replace(" no ip unreachables\n", "")
+    router = start(*options(target), startup=startup)
+    assert set(router.ready["unreachables"]) == {"outside", "clinic"}
+    assert all("not sent: this router is on loopback" in said for said in router.ready["unreachables"].values())
+    configure(router.login(), "ip access-list extended OUTSIDE-IN", "5 deny tcp any host 10.10.0.5 eq 104")
+    assert ask(router.relay("outside"), OUTSIDE) == "no answer"
 
 
 # -- the relay ------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Any
 
 import asyncssh
 
-from tests.lab_devices.conftest import Process, Start
+from tests.lab_devices.conftest import STARTUP, Process, Start, started
 
 
 @asynccontextmanager
@@ -30,6 +30,13 @@ class Shell:
         text = ""
         async with asyncio.timeout(60):
             while not text.endswith(ending):
+                text += await self.process.stdout.read(1)
+        return text
+
+    async def until_any(self, *endings: str) -> str:
+        text = ""
+        async with asyncio.timeout(10):
+            while not text.endswith(endings):
                 text += await self.process.stdout.read(1)
         return text
 
@@ -175,3 +182,64 @@ def test_sigterm_ends_it(start: Start) -> None:
     router = start()
     router.process.terminate()
     assert router.process.wait(60) == 0
+
+
+def test_banners_come_before_the_first_prompt(start: Start) -> None:
+    router = start(startup=STARTUP.replace("line con 0", "banner motd ^C\nno # entry\n^C\nline con 0"))
+
+    async def run() -> None:
+        async with shell(router) as at:
+            assert await at.until("edge-1#") == "\r\nno # entry\r\n\r\nedge-1#"
+
+    asyncio.run(run())
+
+
+def test_a_prompt_of_ones_own_stands_outside_of_configuration_only(start: Start) -> None:
+    router = start(startup=STARTUP.replace("no ip domain lookup", "no ip domain lookup\nprompt %h@north%%%s%p"))
+
+    async def run() -> None:
+        async with shell(router) as at:
+            await at.until("edge-1@north% #")
+            assert (await at.type("configure terminal\r", "(config)#")).endswith("\r\nedge-1(config)#")
+
+    asyncio.run(run())
+
+
+def test_command_authorization_is_asked_for_what_is_understood_only(start: Start) -> None:
+    """Whole commands, by how they begin; what a parser view hides is not understood."""
+    router = start("--refuse", "write memory", "--refuse", "no ip route", "--hide", "configure revert")
+
+    async def run() -> None:
+        async with shell(router) as at:
+            await at.until("edge-1#")
+            denied = "\r\nCommand authorization failed.\r\n\r\nedge-1#"
+            assert await at.type("write memory\r", "edge-1#") == f"write memory{denied}"
+            assert "Invalid input" in await at.type("write memory x\r", "\r\nedge-1#")
+            refused = await at.type("configure revert now\r", "\r\nedge-1#")
+            assert refused.splitlines()[1].index("^") == len("edge-1#configure ")
+            await at.type("configure terminal\r", "(config)#")
+            text = await at.type("no ip route 0.0.0.0 0.0.0.0 203.0.113.254\r", "(config)#")
+            assert "Command authorization failed." in text
+            await at.type("end\r", "edge-1#")
+            assert "203.0.113.254" in await at.type("show running-config | include ip route\r", "\r\nedge-1#")
+
+    asyncio.run(run())
+
+
+def test_the_enable_secret_with_and_without_aaa(start: Start, tmp_path: Path) -> None:
+    async def tries(router: Process) -> str:
+        async with shell(router, "guest") as at:
+            await at.until("edge-1>")
+            text = await at.type("enable\r", "Password: ")
+            while not text.endswith("edge-1>"):
+                at.process.stdin.write("wrong\r")
+                text += await at.until_any("Password: ", "edge-1>")
+            return text
+
+    plain = asyncio.run(tries(start()))
+    assert (plain.count("Password: "), plain.count("% Bad secrets")) == (3, 1)
+    aaa = STARTUP.replace("!\nno ip domain lookup", "!\naaa new-model\nno ip domain lookup")
+    (tmp_path / "aaa").mkdir()
+    with started(tmp_path / "aaa", aaa) as router:
+        once = asyncio.run(tries(router))
+    assert (once.count("Password: "), once.count("% Access denied")) == (1, 1)

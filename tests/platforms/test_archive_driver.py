@@ -55,7 +55,7 @@ class Archive:
 
     def push(self, revert_in: timedelta = LONG) -> Candidate:
         made = self.candidate()
-        self.driver.load_merge_candidate(made)
+        self.driver.load_merge_candidate(made, TOKEN)
         self.driver.commit_config(token=TOKEN, revert_in=revert_in, message="")
         return made
 
@@ -105,9 +105,9 @@ def test_push_confirm_save(orthanc: Archive) -> None:
     driver.confirm_commit(TOKEN)
     assert driver.pending() is None
     guarding.check_applied(orthanc.device, made, driver.running_config(), running)
-    assert driver.save() == FILE
+    assert driver.save(TOKEN) == FILE
     assert orthanc.file() == driver.running_config() != before
-    driver.save()  # once more changes nothing
+    driver.save(TOKEN)  # once more changes nothing
     driver.forget(TOKEN)
     assert driver.state_of(TOKEN).name == platforms.ABSENT
     assert orthanc.left() == ""
@@ -119,7 +119,7 @@ def test_rolled_back_by_hand_to_the_byte(orthanc: Archive) -> None:
     before = orthanc.driver.running_config()
     made = orthanc.push()
     assert not orthanc.lets_in("clinic", "ANYBODY")
-    orthanc.driver.load_merge_candidate(made)
+    orthanc.driver.load_merge_candidate(made, TOKEN)
     with pytest.raises(CommandRejected, match="was made before"):
         orthanc.driver.commit_config(token=TOKEN, revert_in=LONG, message="")
     orthanc.site.must("pacs", ["tee", f"{deadman.STATE}/{TOKEN}/down"], input="99.000\n")
@@ -141,7 +141,7 @@ def test_saved_and_then_taken_back_through_a_link(orthanc: Archive) -> None:
         assert archive.driver.preflight() == ()
         made = archive.push()
         archive.driver.confirm_commit(TOKEN)
-        archive.driver.save()
+        archive.driver.save(TOKEN)
         assert orthanc.file() != before
         archive.driver.rollback(TOKEN, made)
         assert orthanc.file() == before
@@ -164,7 +164,7 @@ def test_a_load_goes_on_when_its_session_is_lost_and_nothing_is_undone_under_it(
     """The program is killed while the archive restarts; whoever looks next waits for the end of that."""
     before, slow = orthanc.file(), again(orthanc, restart=f"sleep 4; {ETC}/restart-orthanc")
     made = slow.candidate()
-    slow.driver.load_merge_candidate(made)
+    slow.driver.load_merge_candidate(made, TOKEN)
     lost = threading.Timer(2.0, orthanc.driver.abort)
     lost.start()
     with pytest.raises(DeviceUnreachable):
@@ -194,22 +194,42 @@ def test_a_restart_of_the_host_takes_back_what_is_not_confirmed(orthanc: Archive
 
 
 def test_confirmed_but_restarted_before_it_was_saved(orthanc: Archive) -> None:
-    orthanc.push()
+    before = orthanc.file()
+    made = orthanc.push()
     orthanc.driver.confirm_commit(TOKEN)
     orthanc.site.must("pacs", ["sh", "-c", f"echo another-boot > /var/lib/remediate/{TOKEN}/boot"])
     orthanc.site.stop_orthanc()
     orthanc.site.start_orthanc()
     assert orthanc.lets_in("clinic", "ANYBODY")
-    assert orthanc.driver.state_of(TOKEN).name == platforms.CONFIRMED
-    orthanc.driver.save()
-    assert not orthanc.lets_in("clinic", "ANYBODY")
+    state = orthanc.driver.state_of(TOKEN)
+    assert (state.name, state.restarted) == (platforms.CONFIRMED, True), "it was, and is in force no more"
+    assert orthanc.driver.running_config() == orthanc.driver.boot_config() == orthanc.file() == before
+    with pytest.raises(CommandRejected, match="the host was restarted since"):
+        orthanc.driver.save(TOKEN)
+    assert orthanc.file() == before
+    orthanc.driver.rollback(TOKEN, made)
+    assert orthanc.driver.state_of(TOKEN).name == platforms.REVERTED
+
+
+def test_an_archive_that_somebody_restarts_before_it_was_saved(orthanc: Archive) -> None:
+    """Its host runs on, and nothing of the switch has changed; but it runs with the file of before again."""
+    before = orthanc.file()
+    orthanc.push()
+    orthanc.driver.confirm_commit(TOKEN)
+    assert orthanc.driver.running_config() != before
+    orthanc.site.must("pacs", ["sh", "-c", orthanc.config.restart])
+    hosts.until(lambda: orthanc.lets_in("clinic", "ANYBODY"), what="the archive")
+    assert orthanc.driver.running_config() == before
+    with pytest.raises(CommandRejected, match="the archive was restarted since"):
+        orthanc.driver.save(TOKEN)
+    assert orthanc.file() == before
 
 
 def test_a_file_that_somebody_changes_is_not_overwritten(orthanc: Archive) -> None:
     """Before it is staged, before the push, and while the change is provisional."""
     driver, before = orthanc.driver, orthanc.file()
     made = orthanc.candidate()
-    driver.load_merge_candidate(made)
+    driver.load_merge_candidate(made, TOKEN)
     theirs = "// theirs\n" + before
     orthanc.write(theirs)
     with pytest.raises(CommandRejected, match="has changed since it was staged"):
@@ -229,7 +249,7 @@ def test_a_file_that_somebody_changes_is_not_overwritten(orthanc: Archive) -> No
     orthanc.write(theirs)
     driver.confirm_commit(TOKEN)
     with pytest.raises(CommandRejected, match="somebody has changed"):
-        driver.save()
+        driver.save(TOKEN)
     assert orthanc.file() == theirs
 
 
@@ -238,7 +258,7 @@ def test_a_file_that_is_not_valid_is_refused_before_the_swap(orthanc: Archive) -
     broken = before.replace('"DicomPort"', "DicomPort")
     orthanc.write(broken)
     with pytest.raises(CommandRejected, match="nothing was loaded") as refused:
-        orthanc.driver.load_merge_candidate(made)
+        orthanc.driver.load_merge_candidate(made, TOKEN)
     assert "a key was expected in line" in refused.value.words
     assert orthanc.file() == broken
     assert orthanc.driver.objections(made.text).startswith("not JSON as Orthanc reads it")
@@ -257,7 +277,7 @@ def test_an_archive_that_does_not_come_back_runs_with_the_old_file_again(orthanc
     wrong = {**json.loads(made.text), "StorageDirectory": "/proc/nowhere"}
     right = {**json.loads(made.inverse), "StorageDirectory": "/var/lib/remediate-lab"}
     texts = {"text": json.dumps(wrong), "inverse": json.dumps(right)}
-    archive.driver.load_merge_candidate(made.model_copy(update=texts))
+    archive.driver.load_merge_candidate(made.model_copy(update=texts), TOKEN)
     with pytest.raises(CommandRejected, match="did not load") as refused:
         archive.driver.commit_config(token=TOKEN, revert_in=LONG, message="")
     assert "it runs with the old one again" in refused.value.words
@@ -269,7 +289,7 @@ def test_an_archive_that_does_not_come_back_runs_with_the_old_file_again(orthanc
 def test_it_waits_for_associations_and_then_refuses(orthanc: Archive) -> None:
     before, i = orthanc.file(), orthanc.site.layout
     made = orthanc.candidate()
-    orthanc.driver.load_merge_candidate(made)
+    orthanc.driver.load_merge_candidate(made, TOKEN)
     held = orthanc.site.inside("clinic", lambda: socket.create_connection((str(i.pacs), i.dicom_port), 5))
     with closing(held), pytest.raises(CommandRejected) as refused:
         orthanc.driver.commit_config(token=TOKEN, revert_in=LONG, message="")
@@ -357,7 +377,7 @@ def test_dcmqrscp_lets_in_known_callers_only_and_back_to_the_byte(dcmqrscp: Arch
     assert down is not None and down > 0
     guarding.check_applied(dcmqrscp.device, made, driver.running_config(), TABLES)
     driver.confirm_commit(TOKEN)
-    driver.save()
+    driver.save(TOKEN)
     assert "# do not touch\nSOUTH  /var/lib/remediate-lab/south  RW  (9, 64mb)  rmd__callers\n" in dcmqrscp.file()
     driver.rollback(TOKEN, made)
     assert dcmqrscp.file() == TABLES

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
+import hashlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +13,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import asyncssh
 import paramiko
 import pytest
 from pydantic import SecretStr
 
 from remediate.change import guarding
 from remediate.errors import (
+    AuthenticationFailed,
     CommandRejected,
     DeviceError,
     DeviceUnreachable,
@@ -27,7 +32,7 @@ from remediate.errors import (
 from remediate.model.change import Candidate, Section, Token
 from remediate.model.device import Device, Guard, Login
 from remediate.model.rule import Intent
-from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, cisco_ios
+from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, Pace, cisco_ios
 from remediate.platforms.cisco_ios.driver import CiscoIos
 from remediate.platforms.session import Reply
 from remediate.render import Renderer
@@ -76,12 +81,13 @@ def running_router(folder: Path, startup: str = STARTUP, *options: str) -> Itera
             router.close()
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
+@pytest.fixture(params=["next-entry", "end"])
+def start(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Start]:
+    """A router of either kind: which of the two a train is, by where its remarks go, nobody can tell."""
     with ExitStack() as stack:
 
         def run(*options: str, startup: str = STARTUP) -> Router:
-            return stack.enter_context(running_router(tmp_path, startup, *options))
+            return stack.enter_context(running_router(tmp_path, startup, "--remarks", request.param, *options))
 
         yield run
 
@@ -99,7 +105,7 @@ def taken_away(driver: CiscoIos, *intents: Intent) -> Candidate:
 
 
 def pushed(driver: CiscoIos, candidate: Candidate, token: Token = TOKEN) -> None:
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     driver.commit_config(token=token, revert_in=FIVE, message=token)
 
 
@@ -121,7 +127,7 @@ def test_a_push_is_armed_confirmed_and_saved(start: Start) -> None:
     driver.confirm_commit(TOKEN)
     assert driver.state_of(TOKEN).name == CONFIRMED
     assert driver.pending() is None
-    assert driver.save() == "startup-config"
+    assert driver.save(TOKEN) == "startup-config"
     assert driver.preflight() == ()
     startup = router.colleague().send_command("show startup-config")
     assert "deny   tcp any host 203.0.113.20 eq 11112" in startup
@@ -154,7 +160,7 @@ def test_what_a_preflight_has_read_counts_once_and_only_at_once(start: Start, mo
 
 def test_the_shortest_timer_warns_while_the_lines_are_typed(start: Start) -> None:
     driver = start().connect()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=1), message="")
     assert driver.state_of(TOKEN).name == ARMED
     driver.confirm_commit(TOKEN)
@@ -176,11 +182,13 @@ def test_another_archive_later_and_both_away_again(start: Start) -> None:
     for number, candidate_of in enumerate([one, two]):
         pushed(driver, made(driver, candidate_of), Token(f"push.{number}"))
         driver.confirm_commit(Token(f"push.{number}"))
+        driver.save(Token(f"push.{number}"))
     both = SPEC.read(EDGE, driver.running_config())
     assert set(both.sections) == {one.section, two.section}
     assert both.foreign == before.foreign
     pushed(driver, taken_away(driver, one), Token("push.3"))
     driver.confirm_commit(Token("push.3"))
+    driver.save(Token("push.3"))
     assert set(SPEC.read(EDGE, driver.running_config()).sections) == {two.section}
     pushed(driver, taken_away(driver, two), Token("push.4"))
     assert driver.state_of(Token("push.4")).name == ARMED
@@ -234,7 +242,7 @@ def test_a_confirmed_change_is_taken_back_by_its_inverse(start: Start) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["configure terminal revert timer 5", "no ip access-list", "remark remediate push", "eq 8042"]
+    "line", ["configure terminal revert timer 5", "no ip access-list", "remark remediate push", "no deny tcp"]
 )
 def test_a_session_that_is_lost_while_a_confirmed_change_is_taken_back(start: Start, line: str) -> None:
     """The device takes the half of the inverse back, and then the rest of us begins anew."""
@@ -242,7 +250,7 @@ def test_a_session_that_is_lost_while_a_confirmed_change_is_taken_back(start: St
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
     candidate = made(driver, edge_intent())
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=7), message="")
     driver.confirm_commit(TOKEN)
     lose_after(driver, line)
@@ -266,7 +274,7 @@ def test_a_refused_line_leaves_nothing_behind(start: Start) -> None:
     router = start("--misbehave", "rejects-line=eq 8042")
     driver = router.connect()
     before = driver.running_config()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     with pytest.raises(CommandRejected, match="the device refuses the line") as caught:
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     assert "%" in caught.value.words
@@ -280,7 +288,7 @@ def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
     driver = start(startup=STARTUP.replace("archive\n path flash:archive\n", "")).connect()
     before = driver.running_config()
     assert [lack for lack in driver.preflight() if lack.startswith("no archive")]
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     with pytest.raises(CommandRejected, match="Turn config archive on"):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     assert SPEC.read(EDGE, driver.running_config()) == SPEC.read(EDGE, before)
@@ -289,14 +297,14 @@ def test_without_an_archive_nothing_is_pushed(start: Start) -> None:
 def test_somebody_elses_timer_is_left_alone(start: Start) -> None:
     router = start()
     driver, colleague = router.connect(), router.colleague()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     configure(colleague, "interface GigabitEthernet0/1", "description theirs", revert=7)
     pending = driver.pending()
     assert pending is not None
     assert not pending.ours
-    assert [lack for lack in driver.preflight() if "set by colleague" in lack]
+    assert driver.preflight() == ()  # what is lacking may be the colleague's, and is said by whoever asks for `pending`
     with pytest.raises(DriftError):
-        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}))
+        driver.load_merge_candidate(made(driver, edge_intent()).model_copy(update={"text": "no such line"}), TOKEN)
     with pytest.raises(PendingChange):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
     with pytest.raises(DeviceError):
@@ -327,7 +335,7 @@ def test_a_colleagues_unsaved_change_is_not_saved(start: Start) -> None:
     driver.confirm_commit(TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs")
     with pytest.raises(DeviceError, match="description theirs"):
-        driver.save()
+        driver.save(TOKEN)
     assert "203.0.113.20" not in router.colleague().send_command("show startup-config")
     assert [lack for lack in driver.preflight() if "description theirs" in lack]
 
@@ -341,14 +349,14 @@ def test_what_was_planned_no_longer_fits(start: Start) -> None:
     assert " 14 deny" in candidate.text
     configure(colleague, "ip access-list resequence OUTSIDE-IN 10 10")
     with pytest.raises(DriftError, match="does not fit"):
-        driver.load_merge_candidate(candidate)
+        driver.load_merge_candidate(candidate, TOKEN)
 
 
 def test_an_edit_between_the_check_and_the_push_stops_it(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("remediate.platforms.cisco_ios.driver._FRESH", 60.0)  # what the check has read is no excuse
     router = start()
     driver = router.connect()
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     configure(router.colleague(), "interface GigabitEthernet0/1", "description theirs, meanwhile")
     with pytest.raises(DriftError, match="since it was checked"):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
@@ -366,6 +374,57 @@ def test_who_may_not(start: Start) -> None:
     Path(router.user.known_hosts).write_text("")
     with pytest.raises(HostKeyError):
         router.connect()
+
+
+AAA = STARTUP.replace("enable secret 0 sesam", "enable secret 0 sesam\n!\naaa new-model")
+
+
+def with_key(folder: Path) -> dict[str, Any]:
+    """A login of guest's, who begins in user mode, without any password."""
+    return {"username": "guest", "password": None, "key": str(folder / "id")}
+
+
+@pytest.fixture
+def key_for_guest(tmp_path: Path) -> str:
+    key = asyncssh.generate_private_key("ssh-ed25519")
+    key.write_private_key(tmp_path / "id")
+    key.write_public_key(tmp_path / "id.pub")
+    return f"guest={tmp_path / 'id.pub'}"
+
+
+@pytest.mark.parametrize("startup", [STARTUP, AAA])
+def test_an_enable_secret_that_is_not_the_logins_password(
+    start: Start, tmp_path: Path, key_for_guest: str, startup: str
+) -> None:
+    router = start("--authorized-keys", key_for_guest, startup=startup)
+    assert router.connect(username="guest", enable=SecretStr("sesam")).preflight() == ()
+    assert router.connect(**with_key(tmp_path), enable=SecretStr("sesam")).preflight() == ()
+
+
+@pytest.mark.parametrize(
+    ("startup", "login", "what", "next_step"),
+    [
+        (STARTUP, {"password": None}, "asks for an enable secret, and the inventory has none", "enable: env:NAME"),
+        (STARTUP, {"enable": "wrong"}, "does not take the enable secret", "correct data.enable"),
+        (AAA, {"enable": "wrong"}, r"does not take the enable secret \(% Access denied\)", "correct data.enable"),
+        (STARTUP, {}, "does not take the login's own password as its enable secret", "enable: env:NAME"),
+        (STARTUP.replace("enable secret 0 sesam", "!"), {"enable": "sesam"}, "% No password set", "privilege 15"),
+        (AAA.replace("enable secret 0 sesam", "!"), {"enable": "sesam"}, "% Error in authentication", "privilege 15"),
+    ],
+)
+def test_why_privileged_mode_is_not_reached(
+    start: Start, tmp_path: Path, key_for_guest: str, startup: str, login: dict[str, Any], what: str, next_step: str
+) -> None:
+    router = start("--authorized-keys", key_for_guest, startup=startup)
+    given = {"username": "guest", **(with_key(tmp_path) if "password" in login else {})}
+    if "enable" in login:
+        given["enable"] = SecretStr(login["enable"])
+    with pytest.raises(AuthenticationFailed, match=what) as caught:
+        router.connect(**given)
+    assert caught.value.exit_status == 3
+    assert caught.value.where == EDGE.name
+    assert next_step in caught.value.next
+    assert not [secret for secret in ("sesam", "wrong", "open-door") if secret in str(caught.value)]
 
 
 def test_no_secret_is_shown(start: Start) -> None:
@@ -392,6 +451,7 @@ def test_shared_lists_and_equal_entries_get_a_list_of_their_own(start: Start) ->
     assert "ip access-group OUTSIDE-IN out" in shown
     driver.confirm_commit(TOKEN)
     assert made(driver, edge_intent()).text == ""
+    driver.save(TOKEN)
     pushed(driver, taken_away(driver, edge_intent()), Token("back"))
     driver.confirm_commit(Token("back"))
     after = driver.running_config()
@@ -406,6 +466,103 @@ def test_a_confirm_that_the_device_forgets_is_not_believed(start: Start) -> None
     pushed(driver, made(driver, edge_intent()))
     with pytest.raises(DeviceError, match="is armed, not confirmed"):
         driver.confirm_commit(TOKEN)
+
+
+def test_the_marker_says_whose_push_it_is_and_of_what(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    pushed(driver, candidate := made(driver, edge_intent()))
+    pending = router.connect().pending()
+    assert pending is not None
+    assert pending.owner == f"{getpass.getuser()}@{socket.gethostname()}"
+    shown = router.colleague().send_command("show running-config | section REMEDIATE-PUSH")
+    assert f"remark remediate digest {hashlib.sha256(candidate.text.encode()).hexdigest()[:16]}" in shown
+    assert all(len(line.strip().removeprefix("remark ")) <= 100 for line in shown.splitlines())
+
+
+def test_a_marker_of_something_else_is_not_confirmed(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    pushed(driver, made(driver, edge_intent()))
+    shown = router.colleague().send_command("show running-config | include remark remediate digest").strip()
+    configure(router.colleague(), "ip access-list extended REMEDIATE-PUSH", f"no {shown}", "remark remediate digest 0")
+    with pytest.raises(NeedsHands, match="its digest is 0, not"):
+        driver.confirm_commit(TOKEN)
+    assert driver.state_of(TOKEN).name == ARMED
+
+
+def test_a_push_that_another_program_has_not_saved_yet_stops_ours(start: Start) -> None:
+    """Our timer's end, or our save, would take theirs back, or keep it."""
+    router = start()
+    theirs, ours = router.connect(), router.connect()
+    pushed(theirs, made(theirs, edge_intent()), Token("theirs.1.edge-1"))
+    theirs.confirm_commit(Token("theirs.1.edge-1"))
+    south = made(ours, edge_intent(pacs="pacs-south", door="203.0.113.21"))
+    assert [lack for lack in ours.preflight() if "the push theirs.1.edge-1 of " in lack]
+    ours.load_merge_candidate(south, Token("ours.1.edge-1"))
+    with pytest.raises(PendingChange, match=r"the push theirs\.1\.edge-1 of .* is confirmed there and not saved"):
+        ours.commit_config(token=Token("ours.1.edge-1"), revert_in=FIVE, message="")
+    assert ours.pending() is None
+    theirs.save(Token("theirs.1.edge-1"))
+    pushed(ours, made(ours, edge_intent(pacs="pacs-south", door="203.0.113.21")), Token("ours.1.edge-1"))
+    assert ours.state_of(Token("ours.1.edge-1")).name == ARMED
+
+
+def test_what_another_program_has_armed_stops_ours_by_name(start: Start) -> None:
+    router = start()
+    theirs, ours = router.connect(), router.connect()
+    south = made(ours, edge_intent(pacs="pacs-south", door="203.0.113.21"))
+    ours.load_merge_candidate(south, Token("ours.1.edge-1"))
+    pushed(theirs, made(theirs, edge_intent()), Token("theirs.1.edge-1"))
+    with pytest.raises(PendingChange, match=r"the push theirs\.1\.edge-1 of .* is provisional there"):
+        ours.commit_config(token=Token("ours.1.edge-1"), revert_in=FIVE, message="")
+    assert theirs.state_of(Token("theirs.1.edge-1")).name == ARMED
+
+
+def test_nothing_is_saved_while_a_timer_runs_that_is_not_this_pushs(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    pushed(driver, made(driver, edge_intent()))
+    driver.confirm_commit(TOKEN)
+    other = router.process.login()  # under the same user name, and with nothing changed yet
+    configure(other, "ip access-list extended REMEDIATE-PUSH", revert=7)
+    with pytest.raises(PendingChange, match="revert timer"):
+        driver.save(TOKEN)
+    assert "203.0.113.20" not in other.send_command("show startup-config")
+    other.send_command("configure confirm")
+    assert driver.save(TOKEN) == "startup-config"
+
+
+def test_what_the_next_start_loads_is_read_as_what_runs(start: Start) -> None:
+    router = start()
+    driver = router.connect()
+    before = driver.boot_config()
+    assert SPEC.read(EDGE, before).sections == {}
+    pushed(driver, made(driver, edge_intent()))
+    driver.confirm_commit(TOKEN)
+    assert SPEC.read(EDGE, driver.boot_config()).sections == {}
+    driver.save(TOKEN)
+    boot, running = SPEC.read(EDGE, driver.boot_config()), SPEC.read(EDGE, driver.running_config())
+    assert boot.sections == running.sections != {}
+    assert boot.foreign == running.foreign
+    assert "$8$" not in driver.boot_config()
+
+
+def test_how_long_a_line_takes_is_measured(start: Start) -> None:
+    driver = start("--seconds-per-line", "0.05").connect()
+    driver.preflight()
+    line, reading = driver.pace()
+    assert line >= 0.05
+    assert reading >= 0.05
+
+
+@pytest.mark.parametrize(("lines", "minutes"), [(10, 5), (600, 30), (4000, 120), (90_000, 120)])
+def test_the_timer_under_which_a_change_is_taken_back_fits_its_lines(
+    start: Start, monkeypatch: pytest.MonkeyPatch, lines: int, minutes: int
+) -> None:
+    driver = start().connect()
+    monkeypatch.setattr(driver, "pace", lambda: Pace(0.45, 2.0))
+    assert driver._undo_minutes("no 10\n" * lines) == minutes
 
 
 def test_a_hanging_session_is_ended_from_another_thread(start: Start) -> None:
@@ -440,7 +597,7 @@ def test_a_session_that_is_lost_while_the_timer_is_being_armed(start: Start, lin
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
     candidate = made(driver, edge_intent())
-    driver.load_merge_candidate(candidate)
+    driver.load_merge_candidate(candidate, TOKEN)
     lose_after(driver, line)
     with pytest.raises(DeviceUnreachable):
         driver.commit_config(token=TOKEN, revert_in=FIVE, message="")
@@ -463,7 +620,7 @@ def test_a_session_that_is_lost_in_the_middle_of_a_push(start: Start) -> None:
     router = start("--minute", "1")
     driver = router.connect()
     before = SPEC.read(EDGE, driver.running_config())
-    driver.load_merge_candidate(made(driver, edge_intent()))
+    driver.load_merge_candidate(made(driver, edge_intent()), TOKEN)
     say = driver._session.say
 
     def lose(line: str, **options: Any) -> Reply:

@@ -447,6 +447,22 @@ def test_a_long_line_is_split_and_read_whole() -> None:
     assert notes(read(text)) == {"unpublish_pacs-north": NOTE}
 
 
+def test_a_note_that_is_being_typed_is_nobodys_fault() -> None:
+    """Killed in the middle of a push, at each remark: the line is still there, and so is all that it publishes."""
+    text = running(DICOM, WEB)
+    shown = printed(after(text, planned(text)))
+    head, *said = re.search(rf"ip access-list extended {LIST}\n(?: remark .*\n)+", shown)[0].splitlines()  # type: ignore[index]
+    for count in range(len(said)):
+        note = "\n".join([head, *said[:count]])
+        state = SPEC.read(EDGE, running(DICOM, WEB, more=f"{note}\n"))
+        assert state.foreign == SPEC.read(EDGE, text).foreign
+        assert not state.sections.get(intent().section)
+    for count in range(2, len(said)):
+        note = "\n".join([head, *said[:count]])
+        with pytest.raises(PlanError, match="changed by hand"):
+            SPEC.read(EDGE, running(MAIL, more=f"{note}\n"))
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -66,7 +66,7 @@ def test_what_is_in_use_ends_and_all_comes_back(start: Start, target: Echo) -> N
     assert f"{SEEN}:11112" not in shown("ip nat translations")
     assert driver.state_of(TOKEN).name == ARMED
     driver.confirm_commit(TOKEN)
-    driver.save()
+    driver.save(TOKEN)
     assert driver.preflight() == ()
     assert DICOM not in shown("startup-config").splitlines()
     assert f"remark removed: {DICOM}" in shown("startup-config")
@@ -102,7 +102,7 @@ def test_a_colleague_who_publishes_it_again_is_not_saved(start: Start, target: E
     driver.confirm_commit(TOKEN)
     configure(router.colleague(), DICOM)
     with pytest.raises(DeviceError, match="somebody else's unsaved change"):
-        driver.save()
+        driver.save(TOKEN)
     assert driver.state_of(TOKEN).name == CONFIRMED
     (section,) = guarding.sections(EDGE, [intent()], driver.running_config())
     assert section.rules != section.previous, "and the next plan would remove it again"

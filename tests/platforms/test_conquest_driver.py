@@ -64,7 +64,7 @@ def test_known_callers_only_confirmed_saved_and_back_to_the_byte(conquest: Archi
     assert conquest.lets_in("clinic", "CLINICMOD")
     guarding.check_applied(conquest.device, made, driver.running_config(), running)
     driver.confirm_commit(TOKEN)
-    assert driver.save() == INI
+    assert driver.save(TOKEN) == INI
     assert "theirs = true  \n" in conquest.file()
     driver.rollback(TOKEN, made)
     assert conquest.file() == before
@@ -125,7 +125,7 @@ def test_after_a_restart_of_the_host_it_is_stuck_and_can_be_taken_back(conquest:
 def test_a_change_within_the_second_of_the_last_one_is_seen_too(conquest: Archive) -> None:
     """dgate tells two texts apart by the second of their change."""
     made = conquest.candidate()
-    conquest.driver.load_merge_candidate(made)
+    conquest.driver.load_merge_candidate(made, TOKEN)
     text = conquest.file()
     conquest.write(text)
     conquest.driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=5), message="")
@@ -136,7 +136,7 @@ def test_a_change_within_the_second_of_the_last_one_is_seen_too(conquest: Archiv
 
 def test_a_file_that_somebody_changes_is_not_overwritten(conquest: Archive) -> None:
     made = conquest.candidate()
-    conquest.driver.load_merge_candidate(made)
+    conquest.driver.load_merge_candidate(made, TOKEN)
     theirs = "; theirs\n" + conquest.file()
     conquest.write(theirs)
     with pytest.raises(CommandRejected, match="has changed since it was staged"):
@@ -147,7 +147,7 @@ def test_a_file_that_somebody_changes_is_not_overwritten(conquest: Archive) -> N
 def test_a_dgate_that_is_gone_takes_nothing(conquest: Archive) -> None:
     before = conquest.file()
     made = conquest.candidate()
-    conquest.driver.load_merge_candidate(made)
+    conquest.driver.load_merge_candidate(made, TOKEN)
     conquest.site.must("pacs", ["pkill", "-KILL", "-x", "dgate"])
     hosts.until(lambda: not conquest.site.listening("pacs", PORT), what="its end")
     with pytest.raises(CommandRejected, match="nothing listens on port 5678"):

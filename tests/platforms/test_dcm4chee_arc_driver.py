@@ -76,8 +76,8 @@ def test_every_ae_lets_known_titles_in_only_and_back_to_an_equal_directory(dcm4c
     assert directory.export(site) == before, "what is not confirmed does not outlive a restart of the archive"
     guarding.check_applied(dcm4chee.device, made, driver.running_config(), running)
     driver.confirm_commit(TOKEN)
-    assert driver.save() == DEVICE
-    driver.save()  # once more changes nothing
+    assert driver.save(TOKEN) == DEVICE
+    driver.save(TOKEN)  # once more changes nothing
     after = directory.export(site)
     assert after.count(f"{LIST}: CLINICMOD") == 2 and f"{LIST}: RIS" in after
     guarding.check_applied(dcm4chee.device, made, driver.running_config(), running)
@@ -101,7 +101,7 @@ def test_a_reload_that_fails_leaves_everything_as_it_was(dcm4chee: Archive) -> N
     before = directory.export(dcm4chee.site)
     made = dcm4chee.candidate()
     down = again(dcm4chee, restart="echo no such host >&2; exit 7")
-    down.driver.load_merge_candidate(made)
+    down.driver.load_merge_candidate(made, TOKEN)
     with pytest.raises(CommandRejected, match="did not load") as refused:
         down.driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=5), message="")
     assert "no such host" in refused.value.words and "the reload ended with status 7" in refused.value.words
@@ -115,13 +115,13 @@ def test_what_somebody_changes_meanwhile_stays(dcm4chee: Archive) -> None:
     made = dcm4chee.push()
     directory.modify(site, f"{modify}dicomDescription\ndicomDescription: theirs\n")
     driver.confirm_commit(TOKEN)
-    driver.save()
+    driver.save(TOKEN)
     assert "dicomDescription: theirs" in directory.export(site)
     driver.rollback(TOKEN, made)
     assert "dicomDescription: theirs" in directory.export(site) and "CLINICMOD" not in directory.export(site)
     driver.forget(TOKEN)
 
-    driver.load_merge_candidate(made)
+    driver.load_merge_candidate(made, TOKEN)
     directory.modify(site, f"{modify}{LIST}\n{LIST}: THEIRS\n")
     with pytest.raises(CommandRejected, match="has changed since it was staged"):
         driver.commit_config(token=TOKEN, revert_in=timedelta(minutes=5), message="")
@@ -137,7 +137,7 @@ def test_a_directory_that_refuses_is_left_as_it_was(dcm4chee: Archive) -> None:
     """The second AE may not have a list: the first one is put back."""
     site = dcm4chee.site
     made = dcm4chee.candidate()
-    dcm4chee.driver.load_merge_candidate(made)
+    dcm4chee.driver.load_merge_candidate(made, TOKEN)
     entry = (
         f"dn: dicomAETitle=SOUTH_ADMIN,{DEVICE}\nchangetype: modify\ndelete: objectClass\nobjectClass: dcmNetworkAE\n"
     )

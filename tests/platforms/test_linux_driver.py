@@ -58,7 +58,7 @@ def candidate(site: LabSite, device: Device, running: str) -> Candidate:
 
 def push(site: LabSite, driver: LinuxNftables, device: Device, revert_in: timedelta = MINUTE) -> Candidate:
     made = candidate(site, device, driver.running_config())
-    driver.load_merge_candidate(made)
+    driver.load_merge_candidate(made, TOKEN)
     driver.commit_config(token=TOKEN, revert_in=revert_in, message="")
     return made
 
@@ -75,8 +75,8 @@ def test_push_confirm_save(fresh_site: LabSite, driver: LinuxNftables, access: t
     assert driver.pending() is None
     assert driver.state_of(TOKEN).name == platforms.CONFIRMED
     driver.confirm_commit(TOKEN)  # once more says the same
-    assert "if-pre-up.d" in driver.save()
-    assert "acl_pacs-north" in driver.persisted()
+    assert "if-pre-up.d" in driver.save(TOKEN)
+    assert "acl_pacs-north" in driver.boot_config()
     driver.forget(TOKEN)
     assert driver.state_of(TOKEN).name == platforms.ABSENT
 
@@ -116,7 +116,7 @@ def test_a_timer_that_was_killed_is_noticed(
 
 def test_a_push_is_not_made_twice(fresh_site: LabSite, driver: LinuxNftables, access: tuple[Device, Login]) -> None:
     made = push(fresh_site, driver, access[0])
-    driver.load_merge_candidate(made)
+    driver.load_merge_candidate(made, TOKEN)
     with pytest.raises(CommandRejected, match="was made before"):
         driver.commit_config(token=TOKEN, revert_in=MINUTE, message="")
     driver.rollback(TOKEN, made)
@@ -129,7 +129,7 @@ def test_what_the_device_refuses_is_told_in_its_own_words(
     made = candidate(fresh_site, access[0], driver.running_config())
     broken = made.model_copy(update={part: getattr(made, part) + "add rule inet remediate nowhere drop\n"})
     with pytest.raises(CommandRejected) as refused:
-        driver.load_merge_candidate(broken)
+        driver.load_merge_candidate(broken, TOKEN)
     assert "No such file or directory" in refused.value.words
     assert driver.pending() is None
     assert "remediate" not in driver.running_config()
@@ -191,3 +191,20 @@ def test_what_a_device_lacks_is_said(fresh_site: LabSite, access: tuple[Device, 
         made.close()
     assert "no interface wan9" in lack
     assert "wan" in lack
+
+
+def test_evidence_of_a_guard_that_is_in_force(
+    fresh_site: LabSite, driver: LinuxNftables, access: tuple[Device, Login]
+) -> None:
+    """Counters of ours, read over SSH as root; whatever the machine's log holds, it may be read."""
+    pacs = inventory.load(fresh_site.inventory).site.pacs["pacs-north"]
+    addresses = {door.address for how in Addressing for door in pacs.doors(how)}
+    ports = [service.port for service in pacs.services]
+    before = driver.evidence(addresses, ports)
+    assert (before.lacks, [one for one in before.counters if one.ours]) == ((), [])
+    push(fresh_site, driver, access[0])
+    traces = driver.evidence(addresses, ports)
+    ours = [one for one in traces.counters if one.ours]
+    assert {one.place for one in ours} == {"inet remediate acl_pacs-north"}
+    assert {one.action for one in ours} == {"drop"}
+    driver.rollback(TOKEN, candidate(fresh_site, access[0], driver.running_config()))

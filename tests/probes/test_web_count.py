@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from remediate.cli import main
-from remediate.model.site import Role, ServiceKind
+from remediate.model.site import Role, ServiceKind, Zone
 from remediate.model.verdict import Purpose
 from remediate.policy import counting, expectations
 from tests import factories
@@ -34,12 +34,15 @@ clinic:
 
 
 def test_only_web_questions_from_inside_count() -> None:
-    made = expectations(factories.pacs(), [factories.INTERNET, factories.CLINIC]).expectations
-    asked = [counting(one) for one in made]
+    partner = factories.CLINIC.model_copy(update={"name": "partner", "zone": Zone.OUTSIDE})
+    vantages = {one.name: one for one in (factories.INTERNET, factories.CLINIC, partner)}
+    made = expectations(factories.pacs(), vantages.values()).expectations
+    asked = [counting(one, vantages) for one in made]
     assert {one.question.kind for one in asked if one.question.count} <= {ServiceKind.WEB, ServiceKind.DICOMWEB}
     assert not any(one.question.count for one in asked if one.purpose is Purpose.OUTSIDE_CLOSED)
     for before, after in zip(made, asked, strict=True):
-        assert after.question.count is (before.purpose is Purpose.CARE_PATH and before.role is Role.WEB)
+        inside = before.question.vantage == "clinic"
+        assert after.question.count is (inside and before.purpose is Purpose.CARE_PATH and before.role is Role.WEB)
         assert not before.question.count
 
 

@@ -57,7 +57,7 @@ def _on_a_good_router(folder: Path) -> dict[str, Told]:
             made.append(change.run(_plan(site), desk).change)
             made.append(change.run(_plan(site), desk).change)
             made.append(change.run(change.taking_back(made[0], desk, Renderer()), desk).change)
-        made.append(_crashed(site, file, at=7))
+        made.append(_crashed(site, file, at=8))
         with Record.open(file) as record, change.desk(_load(site), record, Quiet()) as desk:
             change.resume(made[-1], desk)
         secret = _secret(site.folder)
@@ -71,7 +71,7 @@ def _on_a_bad_router(folder: Path) -> dict[str, Told]:
         with Record.open(file) as record, change.desk(_load(site), record, Quiet()) as desk:
             desk.patience = 2.0
             rolled_back = change.run(_plan(site), desk).change
-        crashed = _crashed(site, file, at=8)
+        crashed = _crashed(site, file, at=9)
         secret = _secret(site.folder)
     return {"rolled back": Told(file, rolled_back, secret), "crashed": Told(file, crashed, secret)}
 

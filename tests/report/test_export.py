@@ -259,12 +259,12 @@ def test_a_broken_chain_is_exported_only_by_force_and_says_so(told: dict[str, To
     broken = Told(file, whole.change, whole.secret)
     refused = at_prompt(broken, "export", broken.change, "--out", str(tmp_path / "out"))
     assert refused.returncode == 2
-    assert "entry 4 was altered" in refused.stderr
+    assert "entry 5 was altered" in refused.stderr
     assert "--force" in refused.stderr
     assert not (tmp_path / "out").exists()
     forced = json.loads(at_prompt(broken, "export", broken.change, "--force").stdout)
     assert (forced["chain"]["verified"], forced["chain"]["forced"]) == (False, True)
-    assert any("entry 4 was altered" in text for text in forced["chain"]["problems"])
+    assert any("entry 5 was altered" in text for text in forced["chain"]["problems"])
     text = at_prompt(broken, "export", broken.change, "--force", "--format", "markdown").stdout
     assert "HASH CHAIN BROKEN" in text.split("##")[0]
     assert "HASH CHAIN BROKEN" in at_prompt(broken, "show", broken.change).stdout

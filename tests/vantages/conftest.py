@@ -28,6 +28,14 @@ table inet closed {
     tcp dport 105 reject with icmpx type admin-prohibited
     tcp dport 106 reject with icmpx type port-unreachable
     tcp dport 107 reject with tcp reset
+    meta nfproto ipv4 tcp dport 201 reject with icmp type host-unreachable
+    meta nfproto ipv4 tcp dport 202 reject with icmp type prot-unreachable
+    meta nfproto ipv4 tcp dport 209 reject with icmp type net-prohibited
+    meta nfproto ipv4 tcp dport 210 reject with icmp type host-prohibited
+    meta nfproto ipv4 tcp dport 213 reject with icmp type admin-prohibited
+    meta nfproto ipv6 tcp dport 200 reject with icmpv6 type no-route
+    meta nfproto ipv6 tcp dport 201 reject with icmpv6 type admin-prohibited
+    meta nfproto ipv6 tcp dport 203 reject with icmpv6 type addr-unreachable
   }
 }
 """

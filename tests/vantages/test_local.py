@@ -371,7 +371,7 @@ async def ask(case):
     try:
         await hang_up(await LocalPlace(None).dial(ip_address(address), int(port), 5.0, 1000))
     except DialFailed as error:
-        return error.rung.value
+        return error.rung.value if error.icmp is None else f"{error.rung.value}: {error.icmp}"
     return "open"
 
 async def main():
@@ -384,14 +384,20 @@ asyncio.run(main())
 def test_filtered_unreachable_and_closed_as_the_kernel_saw_them(two_hosts: str) -> None:
     cases = {
         "192.0.2.2 104": "filtered",
-        "192.0.2.2 105": "administratively unreachable",
+        "192.0.2.2 201": "unreachable: host unreachable (ICMP type 3, code 1)",
+        "192.0.2.2 202": "unreachable: protocol unreachable (ICMP type 3, code 2)",
+        "192.0.2.2 209": "unreachable: network administratively prohibited (ICMP type 3, code 9)",
+        "192.0.2.2 210": "unreachable: host administratively prohibited (ICMP type 3, code 10)",
+        "192.0.2.2 213": "unreachable: administratively prohibited (ICMP type 3, code 13)",
         "192.0.2.2 106": "closed",
         "192.0.2.2 107": "closed",
         "192.0.2.2 108": "closed",  # nobody listens
         "192.0.2.9 104": "inconclusive",  # no such neighbour: this machine's own message
         "203.0.113.1 104": "inconclusive",  # no route
         "2001:db8::2 104": "filtered",
-        "2001:db8::2 105": "administratively unreachable",
+        "2001:db8::2 200": "unreachable: no route (ICMPv6 type 1, code 0)",
+        "2001:db8::2 201": "unreachable: administratively prohibited (ICMPv6 type 1, code 1)",
+        "2001:db8::2 203": "unreachable: address unreachable (ICMPv6 type 1, code 3)",
         "2001:db8::2 107": "closed",
         "2001:db8::9 104": "inconclusive",
         "2001:db8:1::1 104": "inconclusive",

@@ -4,10 +4,10 @@ A listening socket finishes handshakes by itself, so a filter that looks only af
 that resets. Here the kernel asks first: several sockets listen on one address (SO_REUSEPORT), and a small classic
 BPF program (the judge's rules, compiled) chooses among them by the source of each SYN. The first socket accepts.
 Each of the others stands for one rule that denies: its queue holds one connection, our own, and nobody accepts it,
-so the kernel drops every SYN that comes to it. A denied peer gets no answer at all, as behind a router with
-``no ip unreachables``, and the kernel's count of drops on that socket is the rule's hit count. What a router answers
-with ``ip unreachables`` (ICMP type 3, code 13) cannot be sent without root. Where the system has no such choice of
-sockets, a denied connection is accepted and reset at once.
+so the kernel drops every SYN that comes to it, and its count of drops on that socket is the rule's hit count. By itself
+that gives a denied peer no answer at all, as behind a router with ``no ip unreachables``. What a router answers with
+``ip unreachables`` (ICMP type 3, code 13) is sent beside that, see ``icmp.py``: by root, and not on loopback. Where the
+system has no such choice of sockets, a denied connection is accepted and reset at once.
 
 A relayed connection is judged again, in both directions, whenever the rules change: one that is denied now is cut
 without a word (nothing is carried any more), and goes on if the rules let it again, as packets through a stateless
@@ -26,6 +26,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
+
+from remediate.lab.devices import icmp
 
 _SO_ATTACH_REUSEPORT_CBPF, _SO_MEMINFO = 51, 55  # asm-generic/socket.h
 _MEMINFO_DROPS, _MEMINFO_WORDS = 8, 9  # linux/sock_diag.h
@@ -81,6 +83,10 @@ class Rules(Protocol):
 
     def closed(self, flow: Flow) -> None:
         """An open connection has ended, whoever ended it."""
+        ...
+
+    def refuses(self, flow: Flow) -> icmp.Refusal | None:
+        """What is said to whoever opens a connection that is denied; counts nothing. None: nothing, or it passes."""
         ...
 
     def program(self, destination: str, port: int) -> tuple[list[Instruction], list[Callable[[int], None]]]:
@@ -196,7 +202,10 @@ def _reset(sock: socket.socket) -> None:
 
 
 class Relay:
-    """``destination``: what the rules take the listening address for. The target sees the client's own address."""
+    """``destination``: what the rules take the listening address for. The target sees the client's own address.
+
+    ``unreachables``: once started, whether denied connections are answered with ICMP, or why they cannot be.
+    """
 
     def __init__(
         self,
@@ -217,6 +226,8 @@ class Relay:
         self._counters: list[tuple[Callable[[int], None], int]] = []  # who counts, and from which number of drops
         self._connections: dict[asyncio.Task[None], _Connection | None] = {}
         self._task: asyncio.Task[None] | None = None
+        self._icmp: icmp.Unreachables | None = None
+        self.unreachables = icmp.NEEDS_ROOT
 
     @property
     def destination(self) -> tuple[str, int]:
@@ -227,6 +238,8 @@ class Relay:
         self._accepting = _listener(self.listen, 128)
         self.listen = self._accepting.getsockname()
         self.refresh()
+        if drops_work():
+            self._icmp, self.unreachables = icmp.opened(self.listen, self._refuses)
         self._task = asyncio.create_task(self._accept(self._accepting), name=f"relay {self.name}")
 
     def refresh(self) -> None:
@@ -256,6 +269,9 @@ class Relay:
                 count(now - before)
             fresh.append((count, now))
         self._counters = fresh
+
+    def _refuses(self, address: str, port: int) -> icmp.Refusal | None:
+        return self.rules.refuses(Flow(address, port, *self.destination))
 
     async def _accept(self, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -312,5 +328,7 @@ class Relay:
         await asyncio.gather(*tasks, return_exceptions=True)
         for drop in self._drops:
             drop.close()
+        if self._icmp is not None:
+            self._icmp.close()
         if self._accepting is not None:
             self._accepting.close()

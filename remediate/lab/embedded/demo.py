@@ -31,6 +31,12 @@ from remediate.runner import Cancellation
 #: What ``--break`` makes the router do: no plan can see it coming.
 BREAK = "drops-inside=inside-dicom"
 
+#: What the site cannot show, with or without root.
+SILENT = (
+    "As it is shipped, IOS answers what an access list denies with ICMP 3/13, once in 500 ms (`ip unreachables`). On "
+    "loopback there is no network to send that over, so this router drops without a word."
+)
+
 #: Seconds; the real thing is more patient with an archive than anybody is with a demo.
 _PATIENCE = 12.0
 
@@ -42,6 +48,7 @@ def demo(console: Console, guarded: Guarded, *, broken: bool, keep: Callable[[Em
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="remediate-demo-") as folder:
         _head(console, "an archive on loopback, behind a simulated IOS router")
+        console.print(Text(SILENT, style="dim"))
         with standing(Path(folder) / "site", misbehave=BREAK if broken else None) as site:
             loaded = inventory.load(site.inventory, platforms=set(platforms.PLATFORMS))
             book = playbook.load(site.playbook, controls=set(controls.CONTROLS), vantages=set(loaded.site.vantages))

@@ -7,7 +7,7 @@ import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -130,17 +130,25 @@ class EmbeddedSite:
 
 
 @contextmanager
-def standing(folder: Path, *, misbehave: str | None = None, minute: float = 60.0) -> Iterator[EmbeddedSite]:
+def standing(
+    folder: Path,
+    *,
+    misbehave: str | None = None,
+    minute: float = 60.0,
+    layout: Layout | None = None,
+    within: Sequence[str] = (),
+) -> Iterator[EmbeddedSite]:
     """The site, as long as the context lasts. Its processes end with it, however it ends.
 
-    ``minute``: seconds that a minute of the router's revert timer takes.
+    ``minute``: seconds that a minute of the router's revert timer takes. ``layout``: addresses that are there already,
+    which in a network namespace need not be on loopback; ``within``: the command that runs router and archive there.
     """
     with ExitStack() as stack:
-        site = EmbeddedSite(stack.enter_context(_claimed_layout()), folder)
+        site = EmbeddedSite(layout or stack.enter_context(_claimed_layout()), folder)
         _write(site)
         for answers in (
-            stack.enter_context(_archive(site.layout)),
-            stack.enter_context(_router(site, misbehave, minute)),
+            stack.enter_context(_archive(site.layout, within)),
+            stack.enter_context(_router(site, misbehave, minute, within)),
         ):
             answers()
         yield site
@@ -155,7 +163,7 @@ def archive(layout: Layout) -> Iterator[None]:
 
 
 @contextmanager
-def _archive(layout: Layout) -> Iterator[Callable[[], None]]:
+def _archive(layout: Layout, within: Sequence[str] = ()) -> Iterator[Callable[[], None]]:
     wiring = {
         "address": layout.archive,
         "dicom_port": layout.dicom_port,
@@ -164,12 +172,14 @@ def _archive(layout: Layout) -> Iterator[Callable[[], None]]:
         "destinations": {"CLINICMOD": layout.listens},
         "canary": (layout.router_outside, layout.canary_port),
     }
-    with _running("the archive", "remediate.lab.embedded.pacs", told=json.dumps(wiring)) as answers:
+    with _running("the archive", "remediate.lab.embedded.pacs", within=within, told=json.dumps(wiring)) as answers:
         yield answers
 
 
 @contextmanager
-def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterator[Callable[[], None]]:
+def _router(
+    site: EmbeddedSite, misbehave: str | None, minute: float, within: Sequence[str]
+) -> Iterator[Callable[[], None]]:
     i = site.layout
     relays = []
     for service, port in (("dicom", i.dicom_port), ("web", i.web_port)):
@@ -195,17 +205,19 @@ def _router(site: EmbeddedSite, misbehave: str | None, minute: float) -> Iterato
         *(["--misbehave", misbehave] if misbehave else []),
         "--until-stdin-closes",
     ]
-    with _running("the router", "remediate.lab.devices.cisco_ios", *arguments) as answers:
+    with _running("the router", "remediate.lab.devices.cisco_ios", *arguments, within=within) as answers:
         yield answers
 
 
 @contextmanager
-def _running(what: str, module: str, *args: str, told: str = "") -> Iterator[Callable[[], None]]:
+def _running(
+    what: str, module: str, *args: str, within: Sequence[str] = (), told: str = ""
+) -> Iterator[Callable[[], None]]:
     """A process that is told a line, and prints one when it answers; the call waits for that.
 
     Whoever starts several waits for them afterwards: what takes long is the start of each.
     """
-    command = [sys.executable, "-m", module, *args]
+    command = [*within, sys.executable, "-m", module, *args]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdin is not None and process.stdout is not None
     out = process.stdout
@@ -319,7 +331,6 @@ interface GigabitEthernet0/0
  description outside
  ip address {i.router_outside} 255.255.255.0
  ip access-group OUTSIDE-IN in
- no ip unreachables
  ip nat outside
 interface GigabitEthernet0/1
  description clinic

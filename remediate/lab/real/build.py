@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import http.client
+import tempfile
+import uuid
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from remediate.lab import studies
 from remediate.lab.real import files, hosts, vpn
 from remediate.lab.real.hosts import LabError, run
-from remediate.lab.real.layout import REMOTE, Layout
-from remediate.lab.real.site import CONTENT, LabSite, State
+from remediate.lab.real.layout import REMOTE, Archive, Layout
+from remediate.lab.real.site import CONTENT, LabSite
+from remediate.lab.real.state import State
 
 Say = Callable[[str], None]
 
@@ -32,23 +36,27 @@ def build(folder: Path, state: State, lock: int, say: Say) -> LabSite:
             state.processes[role] = (pid, hosts.start_time(pid) or 0)
             state.save(folder)
 
-        name = "fw-north" if role == "fw" else role
-        hosts.boot(folder / "hosts" / role, namespace=layout.namespace(role), name=name, lock=lock, started=record)
+        place, name = layout.namespace(role), layout.hostname(role)
+        hosts.boot(folder / "hosts" / role, namespace=place, name=name, lock=lock, started=record)
     site = LabSite(folder, layout, {role: pid for role, (pid, _) in state.processes.items()})
     for role in layout.roles:
         _settings(site, role)
-    site.load_firewall()
-    say("sshd, canary, C-MOVE listener, Orthanc")
+    for firewall in layout.firewalls:
+        site.load_firewall(firewall.role)
+    say("sshd, canary, C-MOVE listener, archives")
     for role in layout.managed:
         site.start_sshd(role)
-    site.start_canary()
+    for firewall in layout.firewalls:
+        site.start_canary(firewall.role)
     site.start_listener()
-    site.start_orthanc()
+    for archive in layout.archives:
+        site.start_archive(archive)
     if layout.vpn:
         say("OpenVPN, WireGuard")
         vpn.start(site, files.ETC)
     say("synthetic studies")
-    _load_studies(site)
+    for archive in layout.archives:
+        _load_studies(site, archive)
     _check(site)
     return site
 
@@ -71,7 +79,7 @@ def _write_files(folder: Path, layout: Layout) -> None:
         (site.playbook.parent / vpn.PLAYBOOK).write_text(files.as_yaml(vpn.playbook()))
     for name, value in inventory.items():
         (site.inventory / name).write_text(files.as_yaml(value))
-    site.playbook.write_text(files.as_yaml(files.playbook()))
+    site.playbook.write_text(files.as_yaml(files.playbook(layout)))
     for role in layout.roles:
         etc = folder / "hosts" / role / "etc"
         ours = folder / "hosts" / role / files.ETC.lstrip("/")
@@ -80,6 +88,8 @@ def _write_files(folder: Path, layout: Layout) -> None:
         _write(etc / "shadow", files.shadow(Path("/etc/shadow").read_text()), 0o600)
         _write(etc / "resolv.conf", files.RESOLV_CONF, 0o644)
         _write(etc / "hosts", files.etc_hosts(layout), 0o644)
+        _write(etc / "machine-id", f"{uuid.uuid4().hex}\n", 0o444)
+        _write(ours / "boot_id", f"{uuid.uuid4()}\n", 0o444)
         (folder / "hosts" / role / "var" / "root").mkdir(mode=0o700, parents=True)
         if role in layout.managed:
             _write(ours / "sshd_config", files.sshd_config(layout, role), 0o600)
@@ -87,14 +97,19 @@ def _write_files(folder: Path, layout: Layout) -> None:
             _write(ours / "authorized_keys", site.key.with_suffix(".pub").read_text(), 0o600)
     if layout.vpn:
         vpn.write(site, files.ETC)
-    fw = folder / "hosts" / "fw"
-    _write(fw / "etc" / "nftables.conf", files.nftables_conf(layout), 0o755)
-    _write(fw / files.RULES_V4.lstrip("/"), files.rules_v4(layout), 0o644)
-    (fw / "etc" / "network" / "if-pre-up.d").mkdir(parents=True, exist_ok=True)
-    archive = folder / "hosts" / "pacs" / files.ETC.lstrip("/")
-    _write(archive / "orthanc.json", files.orthanc_json(layout), 0o644)
-    _write(archive / "restart-orthanc", files.RESTART_ORTHANC, 0o755)
-    (folder / "hosts" / "pacs" / "var" / "lib" / "remediate-lab").mkdir(parents=True)
+    for firewall in layout.firewalls:
+        host = folder / "hosts" / firewall.role
+        _write(host / "etc" / "nftables.conf", files.nftables_conf(layout, firewall), 0o755)
+        _write(host / files.RULES_V4.lstrip("/"), files.rules_v4(layout), 0o644)
+        (host / "etc" / "network" / "if-pre-up.d").mkdir(parents=True, exist_ok=True)
+    for archive in layout.archives:
+        host = folder / "hosts" / archive.role
+        for (path, text), mode in (
+            (files.archive_file(layout, archive), 0o644),
+            (files.restart_script(layout, archive), 0o755),
+        ):
+            _write(host / path.lstrip("/"), text, mode)
+        (host / files.STORAGE.lstrip("/")).mkdir(parents=True)
 
 
 def _write(path: Path, text: str, mode: int) -> None:
@@ -110,60 +125,105 @@ def _keygen(path: Path) -> None:
 def _link(layout: Layout) -> None:
     """Every wire, between its two namespaces at once: an end never stands in this machine's own, but management's."""
     i = layout
-    wires = [
-        ("fw", i.wan_interface, "internet", "eth0"),
-        ("fw", i.clinic_interface, "clinic", "eth0"),
-        ("fw", i.dmz_interface, "pacs", "eth0"),
-        *([("internet", "eth1", REMOTE, "eth0")] if i.vpn else []),
-    ]
-    lines = [
-        f"link add {one} netns {i.namespace(a)} type veth peer name {other} netns {i.namespace(b)}"
-        for a, one, b, other in wires
-    ]
-    for role in layout.managed:
+    switch = _Switches(layout)
+    for firewall in i.firewalls:
+        switch.wire("internet", "eth0", len(i.firewalls), firewall.role, i.wan_interface)
+        switch.wire("clinic", "eth0", len(i.firewalls), firewall.role, i.clinic_interface)
+        behind = i.archives_behind(firewall)
+        for archive in behind:
+            switch.wire(firewall.role, i.dmz_interface, len(behind), archive.role, "eth0")
+    if i.vpn:
+        switch.wire("internet", "eth1", 1, REMOTE, "eth0")
+    for role in i.managed:
         link = i.management_link(role)
         peer = f"peer name {i.management_interface} netns {i.namespace(role)}"
-        lines += [f"link add {link.name} type veth {peer}", f"address add {link.here} dev {link.name}"]
-        lines.append(f"link set {link.name} up")
-    run(["ip", "-batch", "-"], text="\n".join(lines) + "\n")
-    routes = {"clinic": i.fw_clinic, "pacs": i.fw_dmz, REMOTE: i.remote_gateway}
-    own = {
-        "internet": [(i.internet, i.wan_network.prefixlen, "eth0")],
-        "clinic": [(i.clinic, i.clinic_network.prefixlen, "eth0")],
-        "pacs": [(i.pacs, i.dmz_network.prefixlen, "eth0")],
-        "fw": [
-            (i.fw_wan, i.wan_network.prefixlen, i.wan_interface),
-            (i.published, 32, i.wan_interface),
-            (i.fw_clinic, i.clinic_network.prefixlen, i.clinic_interface),
-            (i.fw_dmz, i.dmz_network.prefixlen, i.dmz_interface),
-        ],
-    }
-    if i.vpn:
-        own["internet"].append((i.remote_gateway, i.remote_network.prefixlen, "eth1"))
-        own[REMOTE] = [(i.remote, i.remote_network.prefixlen, "eth0")]
-    for role in layout.roles:
-        lines = [f"address add {address}/{length} dev {name}" for address, length, name in own[role]]
-        if role in layout.managed:
+        switch.lines += [f"link add {link.name} type veth {peer}", f"address add {link.here} dev {link.name}"]
+        switch.lines.append(f"link set {link.name} up")
+    run(["ip", "-batch", "-"], text="\n".join(switch.lines) + "\n")
+    routes, own = _routes(layout), _addresses(layout)
+    for role in i.roles:
+        lines = switch.ports.get(role, [])
+        lines += [f"address add {address}/{length} dev {name}" for address, length, name in own[role]]
+        if role in i.managed:
             lines.append(f"address add {i.management_link(role).there} dev {i.management_interface}")
             lines.append(f"link set {i.management_interface} up")
         lines += [f"link set {name} up" for name in dict.fromkeys(name for _, _, name in own[role])]
-        if role in routes:
-            lines.append(f"route add default via {routes[role]}")
+        lines += [f"route add {route}" for route in routes.get(role, [])]
         run(["ip", "-netns", i.namespace(role), "-batch", "-"], text="\n".join(lines) + "\n")
+
+
+class _Switches:
+    """Wires between namespaces. Where several come together at one interface, it is a bridge, and they are its ports.
+
+    ``lines``: for this machine's ``ip -batch``; ``ports``: those for the role's own.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.lines: list[str] = []
+        self.ports: dict[str, list[str]] = {}
+
+    def wire(self, role: str, interface: str, wires: int, other: str, others: str) -> None:
+        """``wires``: how many come together at that interface."""
+        end = interface
+        if wires > 1:
+            ports = self.ports.setdefault(role, [f"link add {interface} type bridge"])
+            end = f"port{sum(line.startswith('link set port') for line in ports) + 1}"
+            ports.append(f"link set {end} master {interface} up")
+        here, there = (self._layout.namespace(one) for one in (role, other))
+        self.lines.append(f"link add {end} netns {here} type veth peer name {others} netns {there}")
+
+
+def _addresses(layout: Layout) -> dict[str, list[tuple[IPv4Address, int, str]]]:
+    """Role → address, length of the network's prefix, and interface."""
+    i = layout
+    own = {
+        "internet": [(i.internet, i.wan_network.prefixlen, "eth0")],
+        "clinic": [(i.clinic, i.clinic_network.prefixlen, "eth0")],
+    }
+    for firewall in i.firewalls:
+        behind = i.archives_behind(firewall)
+        own[firewall.role] = [
+            (firewall.wan, i.wan_network.prefixlen, i.wan_interface),
+            *((archive.published, 32, i.wan_interface) for archive in behind),
+            (firewall.clinic, i.clinic_network.prefixlen, i.clinic_interface),
+            (firewall.dmz, firewall.dmz_network.prefixlen, i.dmz_interface),
+        ]
+        for archive in behind:
+            own[archive.role] = [(archive.address, firewall.dmz_network.prefixlen, "eth0")]
+    if i.vpn:
+        own["internet"].append((i.remote_gateway, i.remote_network.prefixlen, "eth1"))
+        own[REMOTE] = [(i.remote, i.remote_network.prefixlen, "eth0")]
+    return own
+
+
+def _routes(layout: Layout) -> dict[str, list[str]]:
+    """Role → what it reaches otherwise than on its own networks."""
+    first, *others = layout.firewalls
+    routes = {archive.role: [f"default via {archive.firewall.dmz}"] for archive in layout.archives}
+    routes["clinic"] = [f"default via {first.clinic}", *(f"{f.dmz_network} via {f.clinic}" for f in others)]
+    if layout.vpn:
+        routes[REMOTE] = [f"default via {layout.remote_gateway}"]
+    return routes
 
 
 def _settings(site: LabSite, role: str) -> None:
     """One SYN retry: a vantage's sshd says "Connection timed out" after 3 s instead of 130 s."""
     ipv4 = "/proc/sys/net/ipv4"
     quick, forward = f"{ipv4}/tcp_syn_retries 1", f"{ipv4}/ip_forward 1"
-    settings = {"fw": [forward], "internet": [quick, forward], "clinic": [quick], "remote": [quick]}
+    settings = {"internet": [quick, forward], "clinic": [quick], "remote": [quick]}
+    settings |= {firewall.role: [forward] for firewall in site.layout.firewalls}
     for setting in settings.get(role, []):
         site.must(role, ["sh", "-ec", 'echo "$2" >"$1"', "set", *setting.split()])
 
 
-def _load_studies(site: LabSite) -> None:
+def _load_studies(site: LabSite, archive: Archive) -> None:
+    if archive.light:
+        _send_studies(site, archive)
+        return
+
     def post() -> None:
-        connection = http.client.HTTPConnection(str(site.layout.pacs), site.layout.web_port, timeout=20)
+        connection = http.client.HTTPConnection(str(archive.address), site.layout.web_port, timeout=20)
         try:
             for file in studies.files():
                 connection.request("POST", "/instances", body=file, headers={"Content-Type": "application/dicom"})
@@ -174,20 +234,26 @@ def _load_studies(site: LabSite) -> None:
         finally:
             connection.close()
 
-    site.inside("pacs", post)
+    site.inside(archive.role, post)
+
+
+def _send_studies(site: LabSite, archive: Archive) -> None:
+    """By C-STORE, from the archive's own host."""
+    with tempfile.TemporaryDirectory(dir=site.folder, prefix="studies-") as folder:
+        for number, file in enumerate(studies.files()):
+            (Path(folder) / f"{number}.dcm").write_bytes(file)
+        to = ["-aec", archive.ae_title, str(archive.address), str(site.layout.dicom_port)]
+        site.must(archive.role, ["storescu", "+sd", "-to", "5", *to, folder])
 
 
 def _check(site: LabSite) -> None:
     """Every way that the lab is there to show works: the exposure, the care path, and back to the clinic."""
     i = site.layout
-    asked = [
-        ("internet", i.ae_title, i.published, i.outside_dicom_port),
-        ("clinic", i.ae_title, i.pacs, i.dicom_port),
-        ("pacs", i.clinic_ae_title, i.clinic, i.listen_port),
-    ]
-    for role, called, address, port in asked:
-        argv = ["echoscu", "-to", "5", "-aet", i.clinic_ae_title, "-aec", called, str(address), str(port)]
-        site.must(role, argv)
-    for role in ("internet", "clinic"):
-        if not site.web_answers(role):
-            raise LabError(f"the archive's web service does not answer from the {role}")
+    for archive in i.archives:
+        for role in ("internet", "clinic"):
+            if not site.dicom_answers(role, archive):
+                raise LabError(f"{archive.name} does not answer a C-ECHO from the {role}")
+            if not archive.light and not site.web_answers(role, of=archive.role):
+                raise LabError(f"the web service of {archive.name} does not answer from the {role}")
+        back = ["-aet", archive.ae_title, "-aec", i.clinic_ae_title, str(i.clinic), str(i.listen_port)]
+        site.must(archive.role, ["echoscu", "-to", "5", *back])

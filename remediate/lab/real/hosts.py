@@ -26,7 +26,8 @@ _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _CLONE_NEWNET: Final = 0x40000000
 
 # $1: the host's folder, $2: its name. The outer PID is read before the new /proc hides it. Copies of the mounts in
-# /run/netns would keep other namespaces alive. Without the line on standard input, up() has died and this host with
+# /run/netns would keep other namespaces alive. The kernel's boot id is this machine's: each host has its own, as long
+# as it runs. Without the line on standard input, up() has died and this host with
 # it. With SIGCHLD ignored the kernel reaps orphans.
 _BOOT: Final = """
 set -e
@@ -40,6 +41,7 @@ for dir in etc var; do
 done
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
+mount --bind /etc/remediate-lab/boot_id /proc/sys/kernel/random/boot_id
 ip link set lo up
 echo "$outer"
 read -r go

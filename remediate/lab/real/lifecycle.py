@@ -25,7 +25,8 @@ from remediate.lab.real import files, hosts, vpn
 from remediate.lab.real.build import Say, build
 from remediate.lab.real.hosts import run, until
 from remediate.lab.real.layout import PREFIX, Layout
-from remediate.lab.real.site import CONTENT, LabSite, State, boot_id
+from remediate.lab.real.site import CONTENT, LabSite
+from remediate.lab.real.state import State, boot_id
 
 #: A program that each Debian package brings.
 _PACKAGES: Final = {

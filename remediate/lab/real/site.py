@@ -1,29 +1,24 @@
-"""A lab that stands: what is recorded of it on disk, and what tests and people may do with it."""
+"""A lab that stands: what tests and people may do with it."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import http.client
-import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
-from ipaddress import ip_address, ip_network
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from remediate.errors import UsageError
-from remediate.lab.real import files, hosts, vpn
+from remediate.lab.real import files, hosts, trouble, vpn
 from remediate.lab.real.hosts import LabError
-from remediate.lab.real.layout import Layout
+from remediate.lab.real.layout import ROLES, Archive, Firewall, Layout
+from remediate.lab.real.state import State
 
 T = TypeVar("T")
 
-STATE: Final = "lab.json"
 #: What a lab makes in its folder, apart from the state: all of it goes when it is taken down.
 CONTENT: Final = ("hosts", "keys", "received", "inventory", "playbooks")
 #: It gives itself a name, by which it is found again.
@@ -34,96 +29,13 @@ listener = socket.create_server(({address!r}, {port}))
 while True:
     listener.accept()[0].close()
 """
-# The condition is the table's presence, so that the trouble begins with a push and ends with its rollback.
-_SABOTAGE: Final = """
-echo $$ >/run/sabotage.pid
-while :; do
-    if nft list table inet remediate >/dev/null 2>&1; then
-        nft list table ip sabotage >/dev/null 2>&1 || nft -f /run/sabotage.nft
-    else
-        nft delete table ip sabotage 2>/dev/null || :
-    fi
-    sleep 0.05
-done
-"""
-
-
-def boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-@dataclass
-class State:
-    """What another process must know to take the lab down. Written before the thing that it names is made.
-
-    ``processes``: role → PID and start time of the host's first process. ``builder``: the same of who runs ``up``.
-    """
-
-    layout: Layout
-    since: datetime
-    boot: str
-    builder: tuple[int, int]
-    made_folder: bool
-    ready: bool = False
-    processes: dict[str, tuple[int, int]] = field(default_factory=dict)
-
-    def save(self, folder: Path) -> None:
-        layout = {
-            name: str(value) if not isinstance(value, int) else value for name, value in vars(self.layout).items()
-        }
-        body = vars(self) | {"layout": layout, "since": self.since.isoformat()}
-        new = folder / f".{STATE}"
-        with new.open("w") as file:
-            file.write(json.dumps(body, indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(folder / STATE)
-
-    @classmethod
-    def load(cls, folder: Path) -> State | None:
-        """None where no lab was built in that folder."""
-        try:
-            body = json.loads((folder / STATE).read_text())
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except ValueError as error:
-            raise LabError("this is not the state of a lab", where=str(folder / STATE)) from error
-        defaults = Layout()
-        makers: dict[str, Callable[[Any], Any]] = {
-            f.name: _maker(getattr(defaults, f.name)) for f in dataclasses.fields(Layout)
-        }
-        layout = Layout(**{name: makers[name](value) for name, value in body["layout"].items()})
-        processes = {role: (pid, started) for role, (pid, started) in body["processes"].items()}
-        since = datetime.fromisoformat(body["since"])
-        return cls(
-            **body | {"layout": layout, "since": since, "processes": processes, "builder": tuple(body["builder"])}
-        )
-
-    @staticmethod
-    def remove(folder: Path) -> None:
-        for name in (STATE, f".{STATE}"):
-            (folder / name).unlink(missing_ok=True)
-
-    def first_processes(self) -> list[tuple[int, int]]:
-        """Those of the recorded processes that still live."""
-        return [self.processes[role] for role in self.processes if self.alive(role)]
-
-    def alive(self, role: str) -> bool:
-        pid, started = self.processes.get(role, (0, 0))
-        return self.boot == boot_id() and pid > 0 and hosts.start_time(pid) == started
-
-
-def _maker(default: object) -> Callable[[Any], Any]:
-    if isinstance(default, int | str):
-        return type(default)
-    return ip_network if hasattr(default, "prefixlen") else ip_address
 
 
 @dataclass(frozen=True)
 class LabSite:
-    """``namespaces`` and ``pids`` by role: internet, clinic, fw, pacs, and remote where there are VPNs; a PID is that
-    of the host's first process, as this machine counts. ``received``: where the clinic's C-MOVE listener writes.
-    Roles are given as ``host``.
+    """``namespaces`` and ``pids`` by role: internet, clinic, fw, pacs, then fw2, pacs2 and so on where there are more,
+    and remote where there are VPNs; a PID is that of the host's first process, as this machine counts. ``received``:
+    where the clinic's C-MOVE listener writes. Roles are given as ``host``.
     """
 
     folder: Path
@@ -201,22 +113,27 @@ class LabSite:
     def services(self) -> dict[str, tuple[str, int]]:
         """What must listen: a name for people → host and port."""
         i = self.layout
-        return {
-            **{f"sshd of {role}": (role, 22) for role in i.managed},
-            "canary": ("fw", i.canary_port),
-            "C-MOVE listener": ("clinic", i.listen_port),
-            "Orthanc, DICOM": ("pacs", i.dicom_port),
-            "Orthanc, web": ("pacs", i.web_port),
-        }
+        listed = {f"sshd of {role}": (role, 22) for role in i.managed}
+        for firewall in i.firewalls:
+            listed["canary" + _of(firewall)] = (firewall.role, i.canary_port)
+        listed["C-MOVE listener"] = ("clinic", i.listen_port)
+        for archive in i.archives:
+            if archive.light:
+                listed["dcmqrscp" + _of(archive)] = (archive.role, i.dicom_port)
+            else:
+                listed[f"Orthanc{_of(archive)}, DICOM"] = (archive.role, i.dicom_port)
+                listed[f"Orthanc{_of(archive)}, web"] = (archive.role, i.web_port)
+        return listed
 
     def start_sshd(self, role: str) -> None:
         self.must(role, ["/usr/sbin/sshd", "-f", f"{files.ETC}/sshd_config", "-E", "/var/log/sshd.log"])
         self._wait(role, 22, "sshd")
 
-    def start_canary(self) -> None:
-        program = _CANARY.format(address=str(self.layout.fw_wan), port=self.layout.canary_port)
-        hosts.daemon(self.pids["fw"], [sys.executable, "-S", "-c", program], log="/var/log/canary.log")
-        self._wait("fw", self.layout.canary_port, "canary")
+    def start_canary(self, role: str = "fw") -> None:
+        (firewall,) = (one for one in self.layout.firewalls if one.role == role)
+        program = _CANARY.format(address=str(firewall.wan), port=self.layout.canary_port)
+        hosts.daemon(self.pids[role], [sys.executable, "-S", "-c", program], log="/var/log/canary.log")
+        self._wait(role, self.layout.canary_port, "canary")
 
     def start_listener(self) -> None:
         i = self.layout
@@ -224,15 +141,22 @@ class LabSite:
         hosts.daemon(self.pids["clinic"], ["storescp", *options, str(i.listen_port)], log="/var/log/storescp.log")
         self._wait("clinic", i.listen_port, "C-MOVE listener")
 
-    def start_orthanc(self) -> None:
-        argv = ["Orthanc", f"{files.ETC}/orthanc.json"]
-        hosts.daemon(self.pids["pacs"], argv, log="/var/log/orthanc.log")
-        hosts.until(lambda: self.web_answers("pacs"), what="Orthanc's /system", seconds=30)
+    def start_archive(self, archive: Archive) -> None:
+        if archive.light:
+            argv = ["dcmqrscp", "--disable-host-lookup", "-c", f"{files.ETC}/dcmqrscp.cfg", str(self.layout.dicom_port)]
+            hosts.daemon(self.pids[archive.role], argv, log="/var/log/dcmqrscp.log")
+            self._wait(archive.role, self.layout.dicom_port, "dcmqrscp")
+        else:
+            self.start_orthanc(archive.role)
 
-    def web_answers(self, host: str, path: str = "/system") -> bool:
-        """Whether the archive's web service says 200, asked from the internet, the clinic or its own host."""
-        i = self.layout
-        to, port = (i.published, i.outside_web_port) if host == "internet" else (i.pacs, i.web_port)
+    def start_orthanc(self, role: str = "pacs") -> None:
+        hosts.daemon(self.pids[role], ["Orthanc", f"{files.ETC}/orthanc.json"], log="/var/log/orthanc.log")
+        hosts.until(lambda: self.web_answers(role, of=role), what="Orthanc's /system", seconds=30)
+
+    def web_answers(self, host: str, path: str = "/system", *, of: str = "pacs") -> bool:
+        """Whether an Orthanc's web service says 200, asked from the internet, the clinic or its own host."""
+        i, archive = self.layout, self.layout.archive(of)
+        to, port = (archive.published, i.outside_web_port) if host == "internet" else (archive.address, i.web_port)
 
         def ask() -> bool:
             connection = http.client.HTTPConnection(str(to), port, timeout=3)
@@ -246,6 +170,16 @@ class LabSite:
 
         return self.inside(host, ask)
 
+    def dicom_answers(self, host: str, archive: Archive, *, seconds: int = 5) -> bool:
+        """Whether a C-ECHO over a new association succeeds, from the internet, the clinic or the archive's own host."""
+        i = self.layout
+        if host == "internet":
+            to = [str(archive.published), str(i.outside_dicom_port)]
+        else:
+            to = [str(archive.address), str(i.dicom_port)]
+        titles = ["-aet", i.clinic_ae_title, "-aec", archive.ae_title]
+        return not self.exec(host, ["echoscu", "-to", str(seconds), *titles, *to]).returncode
+
     def _wait(self, role: str, port: int, what: str) -> None:
         hosts.until(lambda: self.listening(role, port), what=f"{what} of {role} on port {port}")
 
@@ -255,13 +189,17 @@ class LabSite:
         """Ends the host's sshd: the listener and every connection. ``start_sshd`` brings it back."""
         self._kill(name, "sshd")
 
-    def kill_canary(self) -> None:
+    def kill_canary(self, role: str = "fw") -> None:
         """``start_canary`` brings it back."""
-        self._kill("fw", "rmd-canary")
+        self._kill(role, "rmd-canary")
 
     def stop_orthanc(self) -> None:
-        """``start_orthanc`` brings it back."""
-        self._kill("pacs", "Orthanc")
+        """The first archive. ``start_orthanc`` brings it back."""
+        self.stop_archive(self.layout.archives[0])
+
+    def stop_archive(self, archive: Archive) -> None:
+        """``start_archive`` brings it back."""
+        self._kill(archive.role, "dcmqrscp" if archive.light else "Orthanc")
 
     def _kill(self, host: str, name: str) -> None:
         def gone() -> bool:
@@ -272,90 +210,86 @@ class LabSite:
 
         hosts.until(gone, what=f"the end of {name} in {host}")
 
-    def sabotage(self) -> None:
-        """The firewall misbehaves: whenever a table ``inet remediate`` is there, it drops clinic → archive.
-
-        Returns when the watcher runs; it looks every 50 ms.
-        """
-        self.stop_sabotage()
-        i = self.layout
-        rules = f"""table ip sabotage {{
-            chain forward {{
-                type filter hook forward priority -400; policy accept;
-                ip saddr {i.clinic} ip daddr {i.pacs} drop
-            }}
-        }}
-        """
-        self.must("fw", ["tee", "/run/sabotage.nft"], input=rules)
-        hosts.daemon(self.pids["fw"], ["sh", "-c", _SABOTAGE], log="/var/log/sabotage.log")
-        hosts.until(lambda: not self.exec("fw", ["test", "-s", "/run/sabotage.pid"]).returncode, what="the saboteur")
+    def sabotage(self, archive: Archive | None = None) -> None:
+        """See ``trouble.sabotage``: the clinic's way to an archive is cut as soon as a guard is there."""
+        trouble.sabotage(self, archive)
 
     def stop_sabotage(self) -> None:
-        """Ends the watcher and takes its drop away; nothing where there is none."""
-        end = """
-        if [ -s /run/sabotage.pid ]; then
-            pid=$(cat /run/sabotage.pid)
-            kill "$pid" 2>/dev/null || :
-            while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
-            rm -f /run/sabotage.pid
-        fi
-        ! nft list table ip sabotage >/dev/null 2>&1 || nft delete table ip sabotage
-        """
-        self.must("fw", ["sh", "-ec", end])
+        """See ``trouble.stop_sabotage``."""
+        trouble.stop_sabotage(self)
+
+    def restart_firewall(self, role: str = "fw") -> None:
+        """See ``trouble.restart_firewall``: as after a power cut."""
+        trouble.restart_firewall(self, role)
 
     # -- back to the beginning --------------------------------------------------------------------------
 
-    def load_firewall(self) -> None:
+    def load_firewall(self, role: str = "fw") -> None:
         """What the firewall does at its start: its own rules from its own files, nothing else in force."""
-        self.must("fw", ["nft", "-f", "/etc/nftables.conf"])
-        self.must("fw", ["iptables-nft-restore", files.RULES_V4])
+        self.must(role, ["nft", "-f", "/etc/nftables.conf"])
+        self.must(role, ["iptables-nft-restore", files.RULES_V4])
 
     def reset(self) -> None:
         """The site as ``up`` left it, as far as a change can have touched it: for the next test.
 
-        The firewall's files, rules, sessions and timers, our state on it, and every service that was ended.
+        The firewalls' files, rules, sessions and timers, our state on them, and every service that was ended.
         """
         self.stop_sabotage()
-        self.must("fw", ["tee", "/etc/nftables.conf"], input=files.nftables_conf(self.layout))
         clean = (
             "rm -rf /var/lib/remediate /etc/remediate; find /etc/network /etc/nftables.d -name '*remediate*' -delete; "
             f"find {files.ETC} -name '*.rmd-*' -delete"
         )
-        for role in ("fw", "pacs"):
+        for role in (host.role for some in (self.layout.firewalls, self.layout.archives) for host in some):
             self.exec(role, ["sh", "-c", clean + " 2>/dev/null"])
-        self._reset_archive()
-        self._end_all("fw", but=vpn.PROGRAMS)
-        self.load_firewall()
-        self.must("fw", ["conntrack", "-F"])
-        restart = {"canary": self.start_canary, "C-MOVE listener": self.start_listener}
-        for name, (role, port) in self.services().items():
-            if not self.listening(role, port):
-                if name.startswith("sshd"):
-                    self.start_sshd(role)
-                elif name in restart:
-                    restart[name]()
-                else:
-                    self._kill("pacs", "Orthanc")
-                    self.start_orthanc()
-        hosts.until(lambda: self.web_answers("pacs"), what="Orthanc's /system", seconds=30)
+        for archive in self.layout.archives:
+            self._reset_archive(archive)
+        for firewall in self.layout.firewalls:
+            self.must(firewall.role, ["tee", "/etc/nftables.conf"], input=files.nftables_conf(self.layout, firewall))
+            self.end_all(firewall.role, but=vpn.PROGRAMS)
+            self.load_firewall(firewall.role)
+            self.must(firewall.role, ["conntrack", "-F"])
+        for role in self.layout.managed:
+            if not self.listening(role, 22):
+                self.start_sshd(role)
+        for firewall in self.layout.firewalls:
+            if not self.listening(firewall.role, self.layout.canary_port):
+                self.start_canary(firewall.role)
+        if not self.listening("clinic", self.layout.listen_port):
+            self.start_listener()
+        for archive in self.layout.archives:
+            if not all(self.listening(archive.role, port) for port in self.ports(archive)):
+                self.stop_archive(archive)
+                self.start_archive(archive)
+            if not archive.light:
+                orthanc = archive.role
+                hosts.until(
+                    lambda role=orthanc: self.web_answers(role, of=role),  # type: ignore[misc]  # bound
+                    what=f"/system of {archive.name}",
+                    seconds=30,
+                )
         if self.layout.vpn and not vpn.alive(self):
             vpn.start(self, files.ETC)
         for path in self.received.iterdir():
             path.unlink()
 
-    def _reset_archive(self) -> None:
-        """Its file as it was, and nobody left who would change it; the archive itself is restarted only if need be."""
-        self._end_all("pacs", but=("Orthanc", "sshd"))
-        file, wanted = f"{files.ETC}/orthanc.json", files.orthanc_json(self.layout)
-        changed = self.exec("pacs", ["cat", file]).stdout != wanted
-        if changed:
-            self.must("pacs", ["tee", file], input=wanted)
-        # A guard that dropped the other side's FIN has left it a connection that seems to be open.
-        ours = f"( sport = :{self.layout.dicom_port} or sport = :{self.layout.web_port} )"
-        if changed or self.must("pacs", ["ss", "-Htn", "state", "established", ours]):
-            self._kill("pacs", "Orthanc")
+    def ports(self, archive: Archive) -> tuple[int, ...]:
+        """Where it listens."""
+        return (self.layout.dicom_port,) if archive.light else (self.layout.dicom_port, self.layout.web_port)
 
-    def _end_all(self, host: str, but: Collection[str] = ()) -> None:
+    def _reset_archive(self, archive: Archive) -> None:
+        """Its file as it was, and nobody left who would change it; the archive itself is restarted only if need be."""
+        host = archive.role
+        self.end_all(host, but=("dcmqrscp" if archive.light else "Orthanc", "sshd"))
+        file, wanted = files.archive_file(self.layout, archive)
+        changed = self.exec(host, ["cat", file]).stdout != wanted
+        if changed:
+            self.must(host, ["tee", file], input=wanted)
+        # A guard that dropped the other side's FIN has left it a connection that seems to be open.
+        ours = " or ".join(f"sport = :{port}" for port in self.ports(archive))
+        if changed or self.must(host, ["ss", "-Htn", "state", "established", f"( {ours} )"]):
+            self.stop_archive(archive)
+
+    def end_all(self, host: str, but: Collection[str] = ()) -> None:
         """Ends all but the host's first process and those called so.
 
         A shell goes before the ``sleep`` that it waits for: otherwise a dead man's timer would go off now, which is
@@ -373,3 +307,8 @@ class LabSite:
             return not left
 
         hosts.until(ended, what=f"the end of all processes in {host}")
+
+
+def _of(host: Firewall | Archive) -> str:
+    """Behind a part's name: the first of a kind needs no more."""
+    return "" if host.role in ROLES else f" of {host.name}"

@@ -97,7 +97,8 @@ def inventory(layout: Layout, written: dict[str, dict[str, Any]]) -> None:
     described = written["hosts.yaml"]
     described["fw-north"]["data"]["guard"]["vpn"] = list(layout.tunnels)
     readers = {"name": "readers", "network": str(layout.vpn_network), "via": "vpn", "roles": ["query", "web"]}
-    described["pacs-north"]["data"]["access"]["peers"].append(readers)
+    for archive in layout.archives:
+        described[archive.name]["data"]["access"]["peers"].append(readers)
     via = {"ssh": f"root@{layout.management_address(REMOTE)}"}
     canaries = described["internet"]["data"]["canaries"]
     described["remote"] = {"groups": ["vantages"], "data": {"zone": "inside", "peer": "readers", "via": via}}
@@ -109,7 +110,7 @@ def playbook() -> list[dict[str, Any]]:
         {
             "name": "Only the VPN reaches the archives from outside",
             "hosts": "pacs",
-            "vars": {"revert_in": "2m"},
+            "vars": {"revert_in": "10m"},
             "tasks": [
                 {"name": "From outside only through the VPN", "apply": "vpn_only"},
                 {"name": "Look from everywhere", "verify": {"from": ["internet", "roadside", "clinic", "remote"]}},

@@ -36,23 +36,23 @@ def functions(entry: str, command: str, attribute: str, ports: Iterable[int]) ->
 file={entry}
 show() {{ set -- "$file"; {command}; }}
 mine() {{ awk '/^dn:/ {{ dn = $0 }} /^{attribute}:/ {{ print dn "\\t" $0 }}' | LC_ALL=C sort; }}
-same() {{ show > shown && mine < shown > now && mine < "$1" | cmp -s - now; }}
+seen() {{ shown=$(show) || return; now=$(printf '%s\\n' "$shown" | mine); }}
+same() {{ seen && [ "$now" = "$(mine < "$1")" ]; }}
+readable() {{ seen; }}
 quiet() {{ :; }}
 ready() {{ [ -f "$1.ldif" ]; }}
 clean() {{ :; }}
-put() {{
-    [ -s "$1.ldif" ] || return 0
-    ldapmodify {_AS_ROOT} -f "$1.ldif" > ldapmodify.log 2>&1 && return
-    cat ldapmodify.log >&2
-    [ "$1" = old ] || put old
-    exit 8
-}}
-take_back() {{ if same old || same new; then put old; fi; }}
+put() {{ [ ! -s "$1.ldif" ] || ldapmodify {_AS_ROOT} -f "$1.ldif" >&2; }}
+take_back() {{ seen || return; if same old || same new; then put old && same old; fi; }}
 give_back() {{ :; }}
-answers() {{ false; }}
-loaded() {{ put old; }}
+undone() {{
+    case $ended in 0|124) return 1 ;; esac
+    echo "the directory is as it was, and the archive has not loaded another one"
+}}
+in_force() {{ :; }}
+loaded() {{ put old && same old; }}
 restarted() {{
-    timeout {_RELOAD} sh restart.sh > restart.log 2>&1
+    timeout {_RELOAD} sh restart.sh > restart.log 2>&1 8<&- 9<&-
     ended=$?; [ $ended = 0 ] || {{ echo "the reload ended with status $ended" >> restart.log; return 1; }}
     for port in {" ".join(map(str, ports))}; do
         ss -Hltn "sport = :$port" | grep -q . || {{ echo "nothing listens on port $port" >> restart.log; return 1; }}

@@ -20,7 +20,8 @@ from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.rule import ArchiveIntent
 from remediate.model.site import IPAddress
-from remediate.platforms import PushState, deadman, unit
+from remediate.model.traces import Traces
+from remediate.platforms import Pace, PushState, deadman, unit
 from remediate.platforms.archive import certificates, connections, directory, scripts
 from remediate.platforms.archive.files import Files
 from remediate.platforms.archive.scripts import InForce
@@ -44,7 +45,9 @@ class ArchiveFile:
         self._product = product
         self._read_it = directory.search(*product.shown) if product.shown else scripts.READ_FILE
         outlasts = product.in_force is InForce.CHANGE
-        self._deadman = deadman.DeadMan(device.name, session, takes=_RESTART_TAKES, outlasts_boot=outlasts)
+        self._deadman = deadman.DeadMan(
+            device.name, session, subject=self._config.path, takes=_RESTART_TAKES, outlasts_boot=outlasts
+        )
         self._candidate: Candidate | None = None
 
     def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:
@@ -53,13 +56,7 @@ class ArchiveFile:
             scripts.facts(self._read_it), "could not be looked at", self._config.path, *ports
         ).out
         facts = dict(line.partition("=")[::2] for line in found.splitlines())
-        lacks = []
-        if facts.get("uid") != "0":
-            lacks.append("not root: log in as root, or let this user run sudo without a password")
-        if not facts.get("timer"):
-            lacks.append("no revert timer: install util-linux (setsid) or run systemd")
-        if facts.get("state") != "writable":
-            lacks.append(f"{deadman.STATE} cannot be written: the revert timer keeps its files there")
+        lacks = deadman.lacks(facts)
         if facts.get("file") != "readable":
             lacks.append(
                 f"ldapsearch does not show root the entry {self._config.path} there (config.ldap)"
@@ -83,10 +80,15 @@ class ArchiveFile:
     def unit(self) -> Unit:
         return unit.of_linux(self._session)
 
+    def pace(self) -> Pace:
+        return Pace()  # a candidate is loaded as one file
+
     def running_config(self) -> str:
         """What the archive was started with, the secrets in it masked."""
         script = scripts.running(self._read_it)
-        text = self._deadman.must(script, "does not show its configuration", self._config.path).out
+        return self._masked(self._deadman.must(script, "does not show its configuration", self._config.path).out)
+
+    def _masked(self, text: str) -> str:
         try:
             return self._product.masked(text)
         except Unprovable as error:
@@ -100,7 +102,7 @@ class ArchiveFile:
             return error.what
         return ""
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:
         old = self._read()
         try:
             now = self._product.parsed(old)
@@ -121,17 +123,20 @@ class ArchiveFile:
                 where=self._device.name,
                 next="plan again",
             )
+        outlasts = self._product.in_force is InForce.CHANGE
         self._deadman.stage(
+            token,
             {
                 "old": old,
                 "new": new,
-                "path": self._config.path,
                 "restart.sh": self._config.restart + "\n",
                 "common.sh": self._common(candidate),
                 **({"old.ldif": now.ldif(then), "new.ldif": then.ldif(now)} if self._product.shown else {}),
                 "load.sh": scripts.LOAD,
                 "undo.sh": scripts.UNDO,
                 "save.sh": scripts.SAVE_ONE,
+                "in_force.sh": scripts.IN_FORCE,
+                **({} if outlasts else {"after_boot.sh": scripts.AFTER_BOOT, "unsaved": ""}),
             },
             scripts.CHECK + (self._product.trial.check if self._product.trial else ""),
         )
@@ -160,10 +165,14 @@ class ArchiveFile:
     def rollback(self, token: Token, made: Candidate) -> None:  # noqa: ARG002 -- its inverse is on the device
         self._deadman.rollback(token)
 
-    def save(self) -> str:
-        """Raises CommandRejected where somebody has changed the file since it was read."""
-        self._deadman.must(scripts.SAVE, "does not keep the new file", self._config.path)
+    def save(self, token: Token) -> str:
+        """Raises CommandRejected too where somebody has changed the file since it was read."""
+        self._deadman.save(token, scripts.SAVE)
         return self._config.path
+
+    def boot_config(self) -> str:
+        """What the archive's next start reads, the secrets in it masked."""
+        return self._masked(self._read())
 
     def forget(self, token: Token) -> None:
         self._deadman.forget(token)
@@ -175,6 +184,9 @@ class ArchiveFile:
         except ValueError as error:
             return LivePeers(cannot=f"what ss shows there cannot be read: {error}")
         return LivePeers(connections=tuple(one for one in found if one is not None), how="its open connections")
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:  # noqa: ARG002 -- nothing
+        return Traces(lacks=("its log, which may name patients, is not read",))
 
     def abort(self) -> None:
         self._session.abort()

@@ -7,7 +7,7 @@ from enum import Enum
 
 from remediate.model.site import IPAddress
 from remediate.platforms.deadman import FACTS as MACHINE
-from remediate.platforms.deadman import HEAD
+from remediate.platforms.deadman import HEAD, LEFT_AS_IT_WAS
 
 
 class InForce(Enum):
@@ -67,11 +67,13 @@ true
 
 #: $1 the file. While a push is in force that is not saved, the archive runs with the push's own copy.
 _RUNNING = f"""{HEAD}
+case $1 in /*) subject=$(readlink -f -- "$1") ;; *) subject=$1 ;; esac
 for folder in "$state"/*/; do
-    [ "$(cat "$folder/path" 2>/dev/null)" = "$1" ] && [ ! -e "$folder/saved" ] || continue
-    [ -e "$folder/armed" ] || [ -e "$folder/confirmed" ] || continue
+    [ "$(cat "$folder/subject" 2>/dev/null)" = "$subject" ] && [ -e "$folder/new" ] || continue
+    [ ! -e "$folder/saved" ] && [ ! -e "$folder/unloaded" ] || continue
+    [ -e "$folder/armed" ] || [ -e "$folder/confirmed" ] || [ -e "$folder/reverting" ] || continue
     [ "$(cat "$folder/boot")" = "$(cat /proc/sys/kernel/random/boot_id)" ] || continue
-    if ( cd "$folder" && . ./common.sh && same old ); then cat "$folder/new"; exit; fi
+    if ( cd "$folder" && . ./common.sh && same old && in_force ); then cat "$folder/new"; exit; fi
 done
 READ
 """
@@ -87,71 +89,98 @@ CHECK = """\
 same old || { echo "$file has changed since it was read, or is not UTF-8 text" >&2; exit 6; }
 """
 
-#: Both copies stand ready beside the file first, so that each swap is one rename. ``down``: seconds from the last
-#: moment at which the old sockets listened to the first at which the new ones did, seen at most 50 ms late.
-LOAD = """\
+#: Both copies stand ready beside the file first, so that each swap is one rename. Every way out says what is known:
+#: LEFT_AS_IT_WAS only once that was seen; with any other failure the timer goes on running. ``down``: seconds from the
+#: last moment at which the old sockets listened to the first at which the new ones did, seen at most 50 ms late, over
+#: all restarts in between.
+LOAD = f"""\
 . ./common.sh
-same old || { echo "$file has changed since it was staged" >&2; exit 6; }
-quiet || { echo "associations are open, and a restart would end them; run it again when they have ended" >&2; exit 7; }
-ready old && ready new || { clean; exit 8; }
-put new
-if restarted; then loaded; exit; fi
+unchanged() {{ clean; exit {LEFT_AS_IT_WAS}; }}
+same old || {{ echo "$file has changed since it was staged" >&2; unchanged; }}
+quiet || {{
+    echo "associations are open, and a restart would end them; run it again when they have ended" >&2; unchanged
+}}
+ready old && ready new || {{ echo "$file cannot be written beside" >&2; unchanged; }}
+if ! put new; then
+    put old && same old && unchanged
+    echo "$file is written in part, and cannot be put back" >&2; exit 8
+fi
+if restarted; then
+    loaded && exit 0
+    echo "the archive runs with the new file, and the old one cannot be put back in its place" >&2; exit 8
+fi
 cat restart.log >&2
-put old
-if restarted; then echo "the archive did not come back with the new file; it runs with the old one again" >&2
-elif answers; then echo "the restart command changes nothing: what listened before listens still" >&2
-else echo "THE ARCHIVE IS DOWN: it came back neither with the new file nor with the old one" >&2; fi
-exit 9
+put old && same old || {{ echo "the old file cannot be put back" >&2; exit 8; }}
+if restarted; then
+    echo "the archive did not come back with the new file; it runs with the old one again, after $(cat down) s" >&2
+elif undone >&2; then :
+else echo "THE ARCHIVE IS DOWN: it came back neither with the new file nor with the old one" >&2; exit 9; fi
+unchanged
 """
 
 #: What somebody has written into the file meanwhile stays, for whoever restarts the archive next.
 UNDO = """\
 . ./common.sh
-take_back || exit 8
-restarted; failed=$?
-give_back
+take_back || { echo "$file cannot be put back as it was" >&2; exit 8; }
+failed=0
+restarted || { failed=9; cat restart.log >&2; echo "the archive did not come back with the old file" >&2; }
+give_back || { failed=8; echo "$file cannot be given back as somebody has changed it" >&2; }
 exit $failed
 """
 
-#: In a push's folder. Where the host was restarted since, the archive runs with the old file and is restarted too.
-SAVE_ONE = """\
+#: Whether the archive runs with what was loaded: see ``deadman``.
+IN_FORCE = """\
 . ./common.sh
-if same new; then : > saved; exit; fi
-same old || { echo "somebody has changed $file since the push; the next restart takes theirs" >&2; exit 6; }
-ready new || exit 8
-put new
-if [ "$(cat boot)" != "$(cat /proc/sys/kernel/random/boot_id)" ]; then
-    restarted || { cat restart.log >&2; exit 9; }
+if [ -e saved ]; then
+    same new || { echo "$file is no longer as it was kept" >&2; exit 1; }
+    exit 0
 fi
-: > saved
+[ -e outlasts ] || [ "$(cat boot)" = "$(cat /proc/sys/kernel/random/boot_id)" ] ||
+    { echo "the host was restarted since, and its archive runs with $file as that was before" >&2; exit 1; }
+in_force || { echo "the archive was restarted since, or its file changed: it runs with another one" >&2; exit 1; }
 """
 
-#: $1 the file.
-SAVE = f"""{HEAD}
-for folder in "$state"/*/; do
-    [ "$(cat "$folder/path" 2>/dev/null)" = "$1" ] && [ -e "$folder/confirmed" ] && [ ! -e "$folder/saved" ] || continue
-    ( cd "$folder" && sh save.sh ) || exit
-done
+#: What is not kept yet was in no file that an archive is started with, unless it could not be put back.
+AFTER_BOOT = """\
+. ./common.sh
+readable && ! same new
 """
+
+#: In a push's folder, which SAVE of ``deadman_scripts`` has entered. It is read back.
+SAVE_ONE = """\
+. ./common.sh
+if ! same new; then
+    same old || { echo "somebody has changed $file since the push; the next restart takes theirs" >&2; exit 6; }
+    ready new && put new && same new || { echo "$file cannot be written" >&2; exit 8; }
+fi
+[ ! -e unsaved ] || mv unsaved saved
+"""
+
+SAVE = "sh save.sh\n"
 
 #: Seconds that open associations are given to end, and a restart to be done.
 _QUIET, _RESTART = 20, 40
 
 
-#: Hidden: a product may read whatever else is in that folder.
+#: Hidden: a product may read whatever else is in that folder. ``theirs``: whole, or not there.
 _FILE = """\
 file=$(readlink -f -- {file}); beside=${{file%/*}}/.${{file##*/}}.rmd
+readable() {{ [ -r "$file" ]; }}
 same() {{ cmp -s "$1" "$file"; }}
-ready() {{ cp -p "$file" "$beside-$1" && cat "$1" > "$beside-$1"; }}
+ready() {{
+    cp -p "$file" "$beside-$1" && cat "$1" > "$beside-$1" && cmp -s "$1" "$beside-$1" || return
+    sync "$beside-$1" 2>/dev/null; true
+}}
 clean() {{ rm -f "$beside"-*; }}
-answers() {{ false; }}
+keep_theirs() {{ cp -p "$file" "$beside-part" && cmp -s "$file" "$beside-part" && mv "$beside-part" "$beside-theirs"; }}
 take_back() {{
-    same old || same new || [ -e "$beside-theirs" ] || cp -p "$file" "$beside-theirs" || return
-    ready old && put old
+    same old && return
+    same new || [ -e "$beside-theirs" ] || keep_theirs || return
+    ready old && put old && same old
 }}
 give_back() {{
-    [ ! -e "$beside-theirs" ] || mv "$beside-theirs" "$file"
-    rm -f "$beside-new"
+    [ ! -e "$beside-theirs" ] || mv "$beside-theirs" "$file" || return
+    rm -f "$beside-new" "$beside-old" "$beside-part" 2>/dev/null; true
 }}
 """
 
@@ -159,12 +188,16 @@ give_back() {{
 _BY_ITSELF = f"""{_FILE}\
 quiet() {{{{ :; }}}}
 put() {{{{
-    while [ "$(stat -c %Y "$beside-$1")" = "$(stat -c %Y "$file")" ]; do sleep 0.1; touch "$beside-$1"; done
+    while [ "$(stat -c %Y "$beside-$1")" = "$(stat -c %Y "$file")" ]; do
+        sleep 0.1; touch "$beside-$1" || return
+    done
     mv "$beside-$1" "$file"
 }}}}
-loaded() {{{{ rm -f "$beside-old"; }}}}
+loaded() {{{{ rm -f "$beside-old" 2>/dev/null; true; }}}}
+undone() {{{{ echo "the old file stands there again"; }}}}
+in_force() {{{{ same new; }}}}
 restarted() {{{{
-    since=$(date +%s); : > restart.log
+    since=$(date +%s); true > restart.log || return
     while [ "$(date +%s)" = "$since" ]; do sleep 0.1; done
     for port in {{ports}}; do
         ss -Hltn "sport = :$port" | grep -q . || {{{{ echo "nothing listens on port $port" > restart.log; return 1; }}}}
@@ -178,17 +211,22 @@ def by_itself(file: str, ports: Iterable[int]) -> str:
     return _BY_ITSELF.format(file=file, ports=" ".join(map(str, ports)))
 
 
-#: Whether others hold the sockets than before; a master process stays.
+#: Whether others hold the sockets than those that are ``held``; a master process stays.
 _HANDED_OVER = """\
 holders() {{ ss -Hltnp '( {listening} )' 2>/dev/null | grep -o 'pid=[0-9]*' | sort -u; }}
 fresh() {{
-    holders > holding
-    grep -qvxFf held holding && [ "$(grep -cxFf held holding)" -le 1 ]
+    holding=$(holders)
+    printf '%s\\n' "$holding" | grep -qvxF "${{held:-nobody}}" &&
+        [ "$(printf '%s\\n' "$holding" | grep -cxF "${{held:-nobody}}")" -le 1 ]
 }}
+note() {{ holders; }}
+in_force() {{ held=$(cat in-force 2>/dev/null); [ -z "$held" ] || ! fresh; }}
 """
 _NEVER = """\
 holders() {{ :; }}
 fresh() {{ false; }}
+note() {{ listeners; }}
+in_force() {{ [ ! -s in-force ] || [ "$(listeners)" = "$(cat in-force)" ]; }}
 """
 
 
@@ -202,6 +240,9 @@ def common(
 ) -> str:
     """``file``: quoted for the shell. ``dicom``: those of its ports on which associations come in; ``callers``: where
     it opens some itself. Others, those of browsers, may be cut. ``reload``: the sockets may stay as they are.
+
+    ``in-force``: the sockets with which it runs what was loaded, or who holds them: another start has others. What is
+    looked at stands in variables, so that a full disk makes nothing look otherwise.
     """
     listening = " or ".join(f"sport = :{port}" for port in ports)
     ways = [f"sport = :{port}" for port in dicom]
@@ -212,9 +253,14 @@ def common(
 {_FILE.format(file=file)}\
 {(_HANDED_OVER if reload else _NEVER).format(listening=listening)}\
 ports="{" ".join(map(str, ports))}"
-answers() {{ listeners > listening && [ -s before ] && cmp -s before listening; }}
-now() {{ date +%s%N; }}
+before=; full=; gone=
 listeners() {{ ss -Hltne '( {listening} )' | sed -n 's/.* ino:\\([0-9]*\\).*/\\1/p' | sort; }}
+lines() {{ printf '%s\\n' "$1" | grep -c .; }}
+undone() {{
+    [ -n "$before" ] && [ "$(listeners)" = "$before" ] &&
+        echo "the restart command changes nothing: what listened before listens still"
+}}
+now() {{ date +%s%N; }}
 quiet() {{
     until=$(($(now) + {_QUIET} * 1000000000))
     while {waits}; do
@@ -223,28 +269,37 @@ quiet() {{
     done
 }}
 put() {{ mv "$beside-$1" "$file"; }}
-loaded() {{ put old; }}
+loaded() {{ put old && same old || return; note 2>/dev/null > in-force; true; }}
 restarted() {{
-    listeners > before; holders > held; count=$(grep -c . < before)
-    [ "$count" -gt 0 ] || count={len(tuple(ports))}
-    gone=$(now); until=$(($(now) + {_RESTART} * 1000000000)); at=
-    rm -f restart.status down
-    ( sh restart.sh > restart.log 2>&1; echo $? > restart.status ) &
-    while [ -z "$at" ] || [ ! -s restart.status ]; do
-        listeners > listening
+    before=$(listeners); held=$(holders); count=$(lines "$before")
+    [ -n "$full" ] || full=$count
+    [ "$full" -gt 0 ] || full={len(tuple(ports))}
+    if [ "$count" -ge "$full" ]; then gone=$(now)
+    elif [ -z "$gone" ]; then gone=$(cat gone 2>/dev/null); [ -n "$gone" ] || gone=$(now); fi
+    until=$(($(now) + {_RESTART} * 1000000000)); at=; ended=
+    rm -f down 2>/dev/null
+    log=restart.log; true 2>/dev/null > restart.log || log=/dev/null
+    ( exec 8<&- 9<&-; exec sh restart.sh ) > "$log" 2>&1 & job=$!
+    while [ -z "$at" ] || [ -z "$ended" ]; do
+        listening=$(listeners)
         if [ -n "$at" ]; then :
-        elif [ -s before ] && cmp -s before listening; then gone=$(now); ! fresh || at=$gone
-        elif [ "$(grep -c . < listening)" -ge "$count" ] && ! grep -qxFf listening before; then at=$(now); fi
-        if [ -s restart.status ] && [ "$(cat restart.status)" != 0 ]; then return 1; fi
-        if [ "$(now)" -ge "$until" ]; then
-            [ -s restart.status ] || echo "the restart command has not ended after {_RESTART} s" >> restart.log
-            [ -n "$at" ] || echo "not listening again after {_RESTART} s" >> restart.log
+        elif [ "$count" -ge "$full" ] && [ "$listening" = "$before" ]; then gone=$(now); ! fresh || at=$gone
+        elif [ "$(lines "$listening")" -ge "$full" ] && ! printf '%s\\n' "$before" | grep -qxF "$listening"; then
+            at=$(now)
+        fi
+        if [ -z "$ended" ] && ! kill -0 "$job" 2>/dev/null; then wait "$job"; ended=$?; fi
+        if [ "${{ended:-0}}" != 0 ] || [ "$(now)" -ge "$until" ]; then
+            [ -n "$ended" ] || echo "the restart command has not ended after {_RESTART} s" >> "$log"
+            [ -n "$at" ] || echo "not listening again after {_RESTART} s" >> "$log"
+            echo "$gone" 2>/dev/null > gone
             return 1
         fi
         sleep 0.05
     done
+    rm -f gone 2>/dev/null
     down=$(( (at - gone) / 1000000 ))
-    printf '%d.%03d\\n' $((down / 1000)) $((down % 1000)) > down
+    printf '%d.%03d\\n' $((down / 1000)) $((down % 1000)) 2>/dev/null > down
+    true
 }}
 """
 

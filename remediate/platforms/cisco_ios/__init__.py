@@ -20,11 +20,11 @@ from remediate.model.device import Device, Login
 from remediate.model.rule import Intent, PortRange, Rule, Unpublished, UnpublishIntent
 from remediate.model.site import Addressing, IPAddress, IPNetwork
 from remediate.platforms import FilterState, unit
-from remediate.platforms.cisco_ios import published
-from remediate.platforms.cisco_ios.acl import core
+from remediate.platforms.cisco_ios import lacking, published, telling
+from remediate.platforms.cisco_ios.acl import core, others_before
 from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.driver import DEVICE_TYPE, CiscoIos
-from remediate.platforms.cisco_ios.notes import list_name
+from remediate.platforms.cisco_ios.notes import notes
 from remediate.platforms.cisco_ios.plan import edits
 from remediate.platforms.cisco_ios.published import switches
 from remediate.platforms.cisco_ios.simulate import simulate
@@ -90,9 +90,17 @@ class Spec:
         return tuple(wrong for intent in unpublishing for wrong in published.objections(_known(state), intent))
 
     def remarks(self, state: FilterState, intents: Sequence[Intent | UnpublishIntent]) -> tuple[str, ...]:
-        """Which lines are removed, and which stay. Of a filter, what the proof compares is all there is."""
-        unpublishing = [intent for intent in intents if isinstance(intent, UnpublishIntent)]
-        return tuple(said for intent in unpublishing for said in published.remarks(_known(state), intent))
+        """Of translations, which lines are removed, and which stay. Of a filter, where a new list will stand, and what
+        somebody has taken out of the guard. Of both, which rights no look can find.
+        """
+        said: list[str] = []
+        for intent in intents:
+            if isinstance(intent, UnpublishIntent):
+                said += published.remarks(_known(state), intent)
+            else:
+                said += telling.remarks(_known(state).config, intent, _all(Rule, self.expressed(intent)) or ())
+        asks = lacking.asks_a_server(_known(state).config)
+        return (*said, *([asks] if asks else []))
 
     def read(self, device: Device, running: str) -> State:
         return state_of_text(device, running)
@@ -129,7 +137,10 @@ class Spec:
             if isinstance(intent, UnpublishIntent):
                 wrong += published.prove(intent, _known(after))
             else:
-                wrong += _carried_out(intent, _all(Rule, after.sections.get(name, ())) or ())
+                there = _all(Rule, after.sections.get(name, ())) or ()
+                if any(map(others_before, there)):
+                    wrong.append(f"section {name} on {device.name} would stand behind others' entries")
+                wrong += _carried_out(intent, there)
         filters = {name: _all(Rule, rules) or () for name, rules in after.sections.items()}
         wrong += _quarrels(filters, wanted_sections)
         return tuple(wrong)
@@ -155,7 +166,7 @@ def _known(state: FilterState) -> State:
 
 def _switches(config: Config, name: str, rules: Items | None) -> bool:
     """Whether a section is one of translations, not of a filter."""
-    return list_name(name) in config.lists or any(isinstance(rule, Unpublished) for rule in rules or ())
+    return name in notes(config) or any(isinstance(rule, Unpublished) for rule in rules or ())
 
 
 def _all(kind: type[E], rules: Items | None) -> tuple[E, ...] | None:

@@ -1,14 +1,13 @@
 """IOS access lists as values: their entries, and which of them are ours.
 
-Every section of the guard starts with a remark that names it, counts its entries and holds a digest of them; on IOS
-a remark belongs to the entry that follows it. Sequence numbers are no part of an entry's identity: some trains lose
-them at a reload.
+An entry is known by what it says. Neither its sequence number nor a remark before it is part of its identity: some
+trains lose the numbers at a reload, and a remark moves or goes when a list is renumbered or an entry removed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
@@ -56,40 +55,88 @@ class AccessList(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """``sections``: ours, ahead of everything, as bare rules. ``rest``: everybody else's entries, in order."""
+    """``sections``: ours, as bare rules; the note of one says that others' entries stand before it. ``rest``: everybody
+    else's entries, in order. ``trailing``: their remarks after these.
+    """
 
     sections: dict[str, tuple[Rule, ...]]
     rest: tuple[Entry, ...]
+    trailing: tuple[str, ...] = ()
 
 
 def header(section: str, rules: Sequence[Rule]) -> str:
+    """The remark before a section's entries, as it was typed before there was a ledger."""
     digest = sha256(canonical([rule.model_dump(mode="json") for rule in rules]))[:8]
     return f"remediate {section} {len(rules)} {digest}"
 
 
-def parts(acl: AccessList) -> Parts:
-    """Raises PlanError where a section of ours is not what its remark says: what follows it may be anybody's."""
-    sections: dict[str, tuple[Rule, ...]] = {}
+def parts(acl: AccessList, own: Mapping[str, Sequence[Rule]]) -> Parts:
+    """``own``: section → those entries that the configuration says to be its (see ledger), wherever they stand. Some
+    may be gone. A section that nothing says so of stands ahead of everything, behind the remark that names it.
+
+    Raises PlanError where such a section is not what its remark says: what follows it may be anybody's.
+    """
+    owner = {rule: name for name, rules in own.items() for rule in rules}
+    sections: dict[str, list[Rule]] = {}
+    rest: list[Entry] = []
+    remarks: tuple[str, ...] = ()  # others', right before an entry of ours
     at = 0
-    while at < len(acl.entries) and (found := _header(acl.entries[at])):
-        name, count, digest = found[1], int(found[2]), found[3]
-        own = acl.entries[at : at + count]
-        rules = [rule for rule in (rule_of(entry.text) for entry in own) if rule]
-        intact = len(rules) == count and not any(entry.remarks for entry in own[1:]) and len(own[0].remarks) == 1
-        if not intact or header(name, rules)[-8:] != digest or name in sections:
-            raise PlanError(
-                f"section {name} of the guard in access list {acl.name} was changed by hand: its remark speaks of "
-                f"{count} entries that are not all there",
-                next=f"on the device take the entries of {name} out of {acl.name}, and the remark that begins with "
-                f"'remediate {name}', then plan again",
-            )
-        sections[name] = tuple(rules)
-        at += count
-    return Parts(sections, converted(acl, acl.entries[at:]))
+    while at < len(acl.entries):
+        entry = acl.entries[at]
+        rule = rule_of(entry.text) if owner else None
+        if rule in owner:
+            sections.setdefault(owner[rule], []).append(behind(rule, len(rest)))
+            remarks += entry.remarks
+        elif not rest and (found := _header(entry)):
+            rules = _behind_remark(acl, at, found)
+            if found[1] in sections:
+                raise _by_hand(acl, found)
+            sections[found[1]] = rules
+            at += len(rules) - 1
+        else:
+            if not owner and not remarks:  # nothing that follows is ours
+                rest += acl.entries[at:]
+                break
+            rest.append(entry._replace(remarks=remarks + entry.remarks))
+            remarks = ()
+        at += 1
+    return Parts({name: tuple(rules) for name, rules in sections.items()}, converted(acl, rest), remarks + acl.trailing)
+
+
+_BEHIND = re.compile(r"behind (\d+) of others' entries")
+
+
+def behind(rule: Rule, others: int) -> Rule:
+    """The rule, with a note where it stands behind that many entries of others."""
+    return rule.model_copy(update={"note": f"behind {others} of others' entries" if others else ""})
+
+
+def others_before(rule: Rule) -> int:
+    found = _BEHIND.fullmatch(rule.note)
+    return int(found[1]) if found else 0
+
+
+def _behind_remark(acl: AccessList, at: int, found: re.Match[str]) -> list[Rule]:
+    count = int(found[2])
+    own = acl.entries[at : at + count]
+    rules = [rule for rule in (rule_of(entry.text) for entry in own) if rule]
+    intact = len(rules) == count and not any(entry.remarks for entry in own[1:]) and len(own[0].remarks) == 1
+    if not intact or header(found[1], rules)[-8:] != found[3]:
+        raise _by_hand(acl, found)
+    return rules
+
+
+def _by_hand(acl: AccessList, found: re.Match[str]) -> PlanError:
+    return PlanError(
+        f"access list {acl.name} is not what its remark `{found[0]}` says: the {found[2]} entries of section "
+        f"{found[1]} that the remark speaks of do not follow it",
+        next=f"see which of its entries are the guard's for {found[1]} (remediate record show prints them), and type: "
+        f"ip access-list extended {acl.name} / no remark {found[0]} / no and each of these entries; then plan again",
+    )
 
 
 def misplaced(entries: Iterable[Entry]) -> bool:
-    """Whether a section of ours stands behind somebody else's entry."""
+    """Whether a section that is known by its remark alone stands behind somebody else's entry."""
     return any(_header(entry) for entry in entries)
 
 

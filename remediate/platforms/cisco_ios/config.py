@@ -6,12 +6,13 @@ import re
 from bisect import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
 from remediate.model.rule import Rule
-from remediate.platforms.cisco_ios.acl import TAIL, AccessList, Entry, misplaced, parts, without
+from remediate.platforms.cisco_ios import ledger
+from remediate.platforms.cisco_ios.acl import TAIL, AccessList, Entry, Parts, misplaced, parts, without
 
 #: A list that is bound to nothing; its remarks say which push is on the device.
 MARKER = "REMEDIATE-PUSH"
@@ -59,6 +60,14 @@ class Config:
     def interfaces(self) -> list[str]:
         return [block.head.removeprefix("interface ") for block in self.blocks if block.head.startswith("interface ")]
 
+    @cached_property
+    def owners(self) -> dict[str, dict[str, tuple[Rule, ...]]]:
+        """List → section → the entries that the configuration says to be its; some may be gone."""
+        return ledger.owners(self.lists.values())
+
+    def parts(self, acl: AccessList) -> Parts:
+        return parts(acl, self.owners.get(acl.name, {}))
+
     def has(self, acl: AccessList) -> Config:
         return replace(self, lists={**self.lists, acl.name: acl})
 
@@ -85,7 +94,8 @@ class Effective(NamedTuple):
     """What filters in one place. ``name``: the bound list, or None. ``origin``: the list whose work a clone does.
 
     ``rest``: what stood there without us, in full: entries equal to ours are missing in a clone, not here.
-    ``restorable``: to bind the origin again, or nothing, brings back just that. ``ahead``: ours stand first.
+    ``restorable``: to bind the origin again, or nothing, brings back just that. ``ahead``: no section that is known by
+    its remark alone stands behind others' entries.
     """
 
     name: str | None
@@ -148,23 +158,24 @@ def effective(config: Config, place: Place) -> Effective:
     acl = config.lists.get(name) if name else None
     if acl is None or not acl.entries:
         return Effective(name, name, {}, _TAIL, acl.trailing if acl else (), False, (), True)
-    own = parts(acl)
-    here = Effective(name, name, own.sections, own.rest, acl.trailing, False, own.rest, not misplaced(own.rest))
+    own = config.parts(acl)
+    here = Effective(name, name, own.sections, own.rest, own.trailing, False, own.rest, not misplaced(own.rest))
     if not ours(name):
         return here
     origin = origin_of(acl.name)
-    full, trailing = _in_full(config.lists.get(origin)) if origin else (_TAIL, ())
+    full, trailing = _in_full(config, config.lists.get(origin)) if origin else (_TAIL, ())
     left, over = without(full, (rule for section in own.sections.values() for rule in section))
-    if said(left, over, trailing) != said(own.rest, acl.trailing):
+    if said(left, over, trailing) != said(own.rest, own.trailing):
         return here._replace(origin=origin)
     return here._replace(origin=origin, rest=full, trailing=trailing, restorable=True)
 
 
-def _in_full(acl: AccessList | None) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
+def _in_full(config: Config, acl: AccessList | None) -> tuple[tuple[Entry, ...], tuple[str, ...]]:
     """What a list does without our sections; one that is missing or empty permits everything."""
     if acl is None or not acl.entries:
         return _TAIL, acl.trailing if acl else ()
-    return parts(acl).rest, acl.trailing
+    own = config.parts(acl)
+    return own.rest, own.trailing
 
 
 def said(entries: Iterable[Entry], *trailing: tuple[str, ...]) -> list[str]:

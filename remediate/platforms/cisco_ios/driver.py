@@ -1,19 +1,19 @@
 """One session with an IOS router.
 
-A push is two visits to configuration mode: the first arms the revert timer and writes the push's token into a list of
-remarks that is bound to nothing; once the timer is seen, the second writes there when that timer was set, and then
-the candidate. So nothing is in force without a timer, and afterwards a timer is ours only if it is that very one. The
-remarks stay after the confirm; a revert takes them away with the rest. Whoever loses the session between the two
-leaves a timer that nothing tells whose it is: it is waited for, since it may be a colleague's.
+A push is two visits to configuration mode: the first arms the revert timer and writes the push's token, its owner and
+a digest of what it is into a list of remarks that is bound to nothing; once the timer is seen, the second writes there
+when that timer was set, and then the candidate. So nothing is in force without a timer, and afterwards a timer is ours
+only if it is that very one. The remarks stay after the confirm; a revert takes them away with the rest. Whoever loses
+the session between the two leaves a timer that nothing tells whose it is: it is waited for, since it may be a
+colleague's.
 
 A confirmed push is taken back by its inverse, which is a push of its own: its token ends in ``.undo``.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from datetime import timedelta
 from math import ceil
 
@@ -23,19 +23,20 @@ from remediate.errors import (
     DriftError,
     NeedsHands,
     PendingChange,
-    RemediateError,
 )
 from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.device import Device
 from remediate.model.peers import LivePeers
 from remediate.model.site import IPAddress
-from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, PushState, unit
+from remediate.model.traces import Traces
+from remediate.platforms import ABSENT, ARMED, ARMING, CONFIRMED, REVERTED, STUCK, Pace, PushState, unit
+from remediate.platforms.cisco_ios import evidence, lacking, marks, siblings
 from remediate.platforms.cisco_ios.config import MARKER, Config, redacted
+from remediate.platforms.cisco_ios.fitting import check_fits
 from remediate.platforms.cisco_ios.foreign import differences, others_unsaved
+from remediate.platforms.cisco_ios.marks import UNDO, Marker, Timer
 from remediate.platforms.cisco_ios.plan import places
-from remediate.platforms.cisco_ios.shown import Timer
-from remediate.platforms.cisco_ios.simulate import simulate
-from remediate.platforms.cisco_ios.state import state, state_of_text
+from remediate.platforms.cisco_ios.state import state_of_text
 from remediate.platforms.cisco_ios.terminal import SHOWING, WRITING, Terminal
 from remediate.platforms.session import Session
 
@@ -43,9 +44,10 @@ DEVICE_TYPE = "cisco_ios"
 
 #: A preflight's or a check's reading is also what runs for whoever asks at once afterwards; nobody else is given it.
 _FRESH = 1.0
-_LONGEST_REMARK = 100
-_UNDO = ".undo"
-_UNDO_MINUTES = 5
+#: Of the timer under which a confirmed push is taken back: the first that is long enough.
+_UNDO_MINUTES = (5, 30, 120)
+#: Lines besides the inverse's while that timer runs, and the part of it that they may take together.
+_AROUND, _USABLE = 24, 0.8
 
 
 class CiscoIos:
@@ -61,45 +63,43 @@ class CiscoIos:
         self._read: tuple[str, float] | None = None
         #: What ran when the candidate was seen to fit.
         self._fits: tuple[str, Config] | None = None
+        #: Seconds that the configuration took to be read.
+        self._reading = 0.0
         #: Whether startup was seen to be what runs, since this session wrote last.
         self._saved = False
         session.enable()
 
     def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:  # noqa: ARG002 -- the same for all
-        lacks = []
-        privilege = self._session.say("show privilege").text
-        if not re.search(r"level is 15\b", privilege):
-            lacks.append("not privilege 15: give this user privilege 15, and commands that no parser view hides")
-        startup = self._at.ask("show startup-config", SHOWING)
-        text = self._at.ask("show running-config", SHOWING)
-        running = self._at.in_full(text)
-        config = state_of_text(self._device, running).config
-        archive = next((block for block in config.blocks if block.head == "archive"), None)
-        if archive is None or not any(line.strip().startswith("path ") for line in archive.children):
-            lacks.append("no archive, so no revert timer: configure `archive` / `path flash:archive`, and save")
+        """While a revert timer runs nothing is said: what is lacking may be its owner's (``pending`` tells of it)."""
+        lacks = list(lacking.rights(self._at))
         try:
-            timer = self._at.timer()
+            if self._at.timer():
+                return ()
+            startup = self._at.ask("show startup-config", SHOWING)
+            began = time.monotonic()
+            text = self._at.ask("show running-config", SHOWING)
+            running = self._at.in_full(text)
+            self._reading = time.monotonic() - began
+            users = self._at.ask("show users")
         except CommandRejected as error:
-            lacks.append(f"no rollback confirmed change here (IOS 12.4(20)T or later): {error.words}")
-            timer = None
-        if timer:
-            lacks.append(
-                f"a revert timer of {timer.minutes} min, set by {timer.user} at {timer.at}, is pending: its owner must "
-                "end it (`configure confirm` or `configure revert now`)"
-            )
-        lacks += [
-            f"no interface {name} here ({key}): it has {', '.join(config.interfaces)}"
-            for name, key in self._device.guard.named
-            if name not in config.interfaces
-        ]
-        unsaved = differences(startup, text)
-        if unsaved:
+            return (*lacks, lacking.refused(error))
+        config = state_of_text(self._device, running).config
+        lacks += lacking.prompt(text, self._session.prompt_name)
+        lacks += lacking.archive(config)
+        lacks += lacking.lines(text, users)
+        lacks += [wrong for name, key in self._device.guard.named if (wrong := siblings.wrong(config, name, key))]
+        if unsaved := differences(startup, text):
             lacks.append(
                 "running and startup configuration differ, and a save would keep somebody else's work; save it or "
                 "take it back first: " + "; ".join(redacted(line).strip() for line in unsaved[:5])
             )
+            if left := _left_unsaved(text, startup):
+                lacks.append(f"the push {left.words} is confirmed there and not saved: remediate resume, on its record")
         self._read = running, time.monotonic()
         return tuple(lacks)
+
+    def pace(self) -> Pace:
+        return Pace(self._session.seconds_a_line, self._reading)
 
     def unit(self) -> Unit:
         return unit.of_ios(self._session)
@@ -111,13 +111,17 @@ class CiscoIos:
             return read_before[0]
         return self._at.in_full(self._at.ask("show running-config", SHOWING))
 
+    def boot_config(self) -> str:
+        """As ``running_config``, of what the next start loads. Where IOS keeps no numbers it counts entries anew."""
+        return redacted(self._at.ask("show startup-config", SHOWING))
+
     def objections(self, text: str) -> str:  # noqa: ARG002 -- IOS has nothing that checks a text without loading it
         return ""
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:  # noqa: ARG002 -- nothing is staged there
         """IOS has no candidate configuration: it waits here, and is checked against what runs there now."""
         running = self.running_config()
-        self._fits = running, self._check_fits(candidate, running)
+        self._fits = running, check_fits(self._device, candidate, running)
         self._read = running, time.monotonic()
         self._candidate = candidate
 
@@ -131,7 +135,7 @@ class CiscoIos:
     def commit_config(self, *, token: Token, revert_in: timedelta, message: str) -> None:  # noqa: ARG002 -- no log there
         assert self._candidate is not None
         minutes = ceil(revert_in.total_seconds() / 60)
-        if not 1 <= minutes <= 120 or len(f"remediate push {token}{_UNDO}") > _LONGEST_REMARK:
+        if not 1 <= minutes <= 120 or not marks.fits(token):
             raise DeviceError(
                 f"a revert timer of {minutes} min, or the token {token}, is not possible here",
                 where=self._device.name,
@@ -143,14 +147,15 @@ class CiscoIos:
         assert self._fits is not None
         checked, now = self._fits
         if running != checked:
-            now = self._check_fits(self._candidate, running)
+            now = check_fits(self._device, self._candidate, running)
             if state_of_text(self._device, running).foreign != state_of_text(self._device, checked).foreign:
                 raise DriftError(
                     "the configuration has changed since it was checked",
                     where=self._name,
                     next="see who changed what, then plan again",
                 )
-        self._push(token, minutes, _lines(self._candidate.text), marked=MARKER in now.lists)
+        self._check_nothing_unsaved(token, running)
+        self._push(token, minutes, self._candidate.text, replaced=MARKER in now.lists)
         self._pushed = token
 
     def pending(self) -> Pending | None:
@@ -162,6 +167,7 @@ class CiscoIos:
         return Pending(
             token=marker.token if marker and mine else f"of {timer.user or 'somebody'}, set at {timer.at}",
             ours=mine,
+            owner=marker.owner if marker and mine else "",
             seconds_left=self._seconds_left(timer),
         )
 
@@ -179,7 +185,7 @@ class CiscoIos:
         marker = self._at.marker()
         if timer is None and self._pushed != token and self._at.timer():
             return self.state_of(token)  # set between the two looks, by a session that was lost in the middle of it
-        if marker is None or marker.token not in (token, token + _UNDO):
+        if marker is None or marker.token not in (token, token + UNDO):
             if self._pushed == token:
                 return PushState(REVERTED)
             orphan = timer is not None and self._may_be_ours(timer) and not (marker and marker.of(timer))
@@ -191,13 +197,14 @@ class CiscoIos:
             return PushState(ARMING, left)
         if marker.of(timer):
             return PushState(ARMED, left)
-        undoing = timer.minutes == _UNDO_MINUTES and self._may_be_ours(timer)
+        undoing = timer.minutes in _UNDO_MINUTES and self._may_be_ours(timer)
         return PushState(ARMING if undoing else STUCK, left)
 
     def confirm_commit(self, token: Token) -> None:
         """Never a timer that is not ours; read back, since the timer may be faster."""
         found, said = self.state_of(token), ""
         if found.name == ARMED:
+            self._check_as_staged(token)
             said = self._session.say("configure confirm", timeout=WRITING).text
             found = self.state_of(token)
         self._check_state(token, found, CONFIRMED, said)
@@ -215,8 +222,11 @@ class CiscoIos:
         self._pushed = token
         self._check_state(token, self.state_of(token), REVERTED)
 
-    def save(self) -> str:
-        """Raises DeviceError where that would also save what somebody else has changed meanwhile."""
+    def save(self, token: Token) -> str:  # noqa: ARG002 -- IOS saves all that runs
+        """Raises DeviceError where that would also save what somebody else has changed meanwhile, PendingChange where
+        that is provisional: after the confirm no timer is this push's.
+        """
+        self._check_no_timer()
         running = self._at.ask("show running-config", SHOWING)
         startup = self._at.ask("show startup-config", SHOWING)
         if others_unsaved(running, startup, places(self._device)):
@@ -243,11 +253,14 @@ class CiscoIos:
             return
         if self._at.marker() == (saved := self._at.marker("startup-config")) or saved is None or saved.token != token:
             return
-        self.save()
+        self.save(token)
 
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002
         """An access list keeps no connections, and a translation that never changes is not taken away when they end."""
         return LivePeers(cannot="IOS lists no connections but translated ones, and those are not asked for")
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:
+        return evidence.collect(lambda command: self._session.say(command, timeout=SHOWING).text, addresses, ports)
 
     def abort(self) -> None:
         self._session.abort()
@@ -257,22 +270,18 @@ class CiscoIos:
 
     # -- pushing --------------------------------------------------------------------------------------
 
-    def _push(self, token: Token, minutes: int, lines: Sequence[str], *, marked: bool) -> None:
-        """``marked``: whether there is a marker from before."""
-        mark = [f"ip access-list extended {MARKER}", f"remark remediate push {token}"]
-        if marked:
-            mark = [f"no ip access-list extended {MARKER}", *mark]
+    def _push(self, token: Token, minutes: int, text: str, *, replaced: bool) -> None:
+        """``replaced``: whether there is a marker from before."""
         began = time.monotonic()
         self._enter(f"configure terminal revert timer {minutes}")
         try:
-            self._at.type(mark)
+            self._at.type(marks.lines(token, text, replaced=replaced))
             armed = self._at.timer()
             if armed is None:
                 raise CommandRejected("the revert timer is not armed", words="(nothing)", where=self._name)
             self._armed = token, armed, began
             self._enter("configure terminal")
-            mark = [f"ip access-list extended {MARKER}", f"remark remediate armed {armed.identity}"]
-            self._at.type([*mark, *lines])
+            self._at.type([*marks.armed(armed), *_lines(text)])
         except CommandRejected:
             self._revert_now(token)
             raise
@@ -280,9 +289,42 @@ class CiscoIos:
     def _check_no_timer(self) -> None:
         """One that is set a moment later makes the device refuse ours."""
         if timer := self._at.timer():
+            marker = self._at.marker()
+            whose = f"the push {marker.words} is provisional there, under" if marker and marker.of(timer) else ""
             raise PendingChange(
-                f"a revert timer of {timer.user} is pending", where=self._name, next="wait for its owner to end it"
+                f"{whose} a revert timer of {timer.user}, set at {timer.at}{'' if whose else ', is running'}".strip(),
+                seconds_left=self._seconds_left(timer),
+                where=self._name,
+                next="wait until it has ended, or for its owner to end it",
             )
+
+    def _check_nothing_unsaved(self, token: Token, running: str) -> None:
+        """Another push that is confirmed and not saved is not ours to save, nor to be undone by our timer's reload."""
+        marker = marks.read(running)
+        if marker is None or marker.token in (token, token + UNDO):
+            return
+        if left := _left_unsaved(running, self._at.ask(f"show startup-config | include {marks.PATTERN}", SHOWING)):
+            raise PendingChange(
+                f"the push {left.words} is confirmed there and not saved yet",
+                where=self._name,
+                next="let that program finish; if it is gone: remediate resume, on its record",
+            )
+
+    def _check_as_staged(self, token: Token) -> None:
+        """What is confirmed is what this session has staged. Another session knows only the token."""
+        marker = self._at.marker()
+        if self._candidate and self._pushed == token and marker and not marks.is_of(marker, self._candidate):
+            raise NeedsHands(
+                f"what is marked there as the push {marker.words} is not what was staged: its digest is "
+                f"{marker.digest}, not {marks.digest(self._candidate.text)}",
+                where=self._name,
+                next="it was not confirmed: find out who pushed; the device takes it back by its own timer",
+            )
+
+    def _undo_minutes(self, inverse: str) -> int:
+        line, reading = self.pace()
+        needed = (len(_lines(inverse)) + _AROUND) * line + 2 * reading
+        return next((m for m in _UNDO_MINUTES if m * 60 * _USABLE >= needed), _UNDO_MINUTES[-1])
 
     def _enter(self, command: str) -> None:
         self._read, self._saved = None, False
@@ -302,14 +344,14 @@ class CiscoIos:
 
     def _take_out(self, token: Token, made: Candidate) -> None:
         self._check_no_timer()
-        now = self._check_fits(made, self.running_config(), taking_back=True)
-        undo = Token(token + _UNDO)
-        self._push(undo, _UNDO_MINUTES, _lines(made.inverse), marked=MARKER in now.lists)
+        now = check_fits(self._device, made, self.running_config(), taking_back=True)
+        undo = Token(token + UNDO)
+        self._push(undo, self._undo_minutes(made.inverse), made.inverse, replaced=MARKER in now.lists)
         self.confirm_commit(undo)
 
     def _end_undo(self, token: Token, seconds_left: float) -> None:
         """An undo that was cut short is taken back itself; a timer that is only perhaps ours must end by itself."""
-        timer, marker, undo = self._at.timer(), self._at.marker(), Token(token + _UNDO)
+        timer, marker, undo = self._at.timer(), self._at.marker(), Token(token + UNDO)
         if timer and marker and marker.token == undo and marker.of(timer):
             self._revert_now(undo)
         elif timer:
@@ -343,36 +385,20 @@ class CiscoIos:
 
     # -- reading --------------------------------------------------------------------------------------
 
-    def _check_fits(self, candidate: Candidate, running: str, *, taking_back: bool = False) -> Config:
-        """What runs there now. Sequence numbers are lost at a reload: what was planned must do today what it was
-        planned to do.
-        """
-        now = state_of_text(self._device, running)
-        try:
-            config = now.config if taking_back else simulate(now.config, candidate.text)
-            after = state(self._device, config)
-            back = state(self._device, simulate(config, candidate.inverse))
-        except RemediateError as error:
-            raise DriftError(
-                f"what was planned does not fit the device any more: {error.what}", where=self._name, next="plan again"
-            ) from error
-        fits = all(
-            after.sections.get(s.name) == s.rules and back.sections.get(s.name) == s.previous
-            for s in candidate.sections
-        )
-        if not fits or now.foreign != back.foreign or now.foreign != after.foreign:
-            raise DriftError(
-                "what was planned, or its inverse, would not do on the device what it was planned to do",
-                where=self._name,
-                next="see who changed what, then plan again",
-            )
-        return now.config
-
     def _seconds_left(self, timer: Timer) -> float:
         """By our own clock for a timer that this session set, never too many; by the device's for any other."""
         if self._armed and self._armed[1] == timer:
             return max(0.0, timer.minutes * 60 - (time.monotonic() - self._armed[2]))
         return max(0.0, timer.minutes * 60 - self._at.seconds_since(timer))
+
+
+def _left_unsaved(running: str, startup: str) -> Marker | None:
+    """The marker of a push that is in force and will not outlast a restart; one that was undone leaves nothing."""
+    marker = marks.read(running)
+    saved = marks.read(startup)
+    if marker is None or marker.token.endswith(UNDO) or (saved and saved.token == marker.token):
+        return None
+    return marker
 
 
 def _lines(text: str) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import chain
 
-from remediate.platforms.cisco_ios.acl import Parts, parts
+from remediate.platforms.cisco_ios import ledger
+from remediate.platforms.cisco_ios.acl import Parts
 from remediate.platforms.cisco_ios.config import DIRECTIONS, MARKER, Config, Place, effective, read, said, same
 from remediate.platforms.cisco_ios.forwards import STATIC
 from remediate.platforms.cisco_ios.notes import list_name, notes, retyped
@@ -39,10 +40,12 @@ def foreign(config: Config, places: Iterable[Place]) -> str:
     for acl in sorted(config.lists.values()):
         if acl.name in hidden:
             continue
-        own = parts(acl) if acl.extended else Parts({}, acl.entries)
+        if ledger.read(acl) and not acl.entries:
+            continue
+        own = config.parts(acl) if acl.extended else Parts({}, acl.entries, acl.trailing)
         kind = "extended" if acl.extended else "standard"
         lines.append(f"ip access-list {kind} {acl.name}")
-        lines += [f" {line}" for line in said(own.rest, acl.trailing)]
+        lines += [f" {line}" for line in said(own.rest, own.trailing)]
     return "\n".join(lines) + "\n"
 
 

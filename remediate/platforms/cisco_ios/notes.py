@@ -70,13 +70,15 @@ def retyped(config: Config) -> list[str]:
 
 def _all(config: Config) -> dict[str, Note]:
     lists = [acl for name, acl in config.lists.items() if name.startswith(_OURS)]
-    return {acl.name.removeprefix(_PREFIX): _read(acl) for acl in lists}
+    return {acl.name.removeprefix(_PREFIX): _read(config, acl) for acl in lists}
 
 
-def _read(acl: AccessList) -> Note:
+def _read(config: Config, acl: AccessList) -> Note:
     header = _HEADER.fullmatch(acl.trailing[0]) if acl.trailing else None
     body = acl.trailing[1:]
     said = (acl.name.removeprefix(_PREFIX), str(len(body)), _digest(body))
+    if _is_being_typed(config, acl, header):
+        return Note((), ())
     if header is None or header.groups() != said or acl.entries or not acl.extended:
         raise PlanError(
             f"access list {acl.name} was changed by hand: its remarks say which port forwards are switched off, and "
@@ -84,8 +86,28 @@ def _read(acl: AccessList) -> Note:
             next="on the device type in those of the `ip nat` lines that are to be there again, take the list "
             f"{acl.name} out, then plan again",
         )
-    closed = [(IPv4Address(m[1]), int(m[2])) for m in map(_CLOSED.fullmatch, body) if m]
-    return Note(tuple(closed), tuple(_lines(body)))
+    return Note(tuple(_closed(body)), tuple(_lines(body)))
+
+
+def _is_being_typed(config: Config, acl: AccessList, header: re.Match[str] | None) -> bool:
+    """Whether it was cut short as it was typed. None of the lines that it names goes before it is whole: all of them
+    are still there, and publish what it says.
+    """
+    if acl.entries or not acl.extended or (header is None and acl.trailing):
+        return False
+    body, live = acl.trailing[1:], nat_lines(config)
+    published = {taken(config, line) for line in live}
+    *whole, last = list(_lines(body)) or [""]
+    return (
+        (header is None or len(body) < int(header[2]))
+        and all((str(address), port) in published for address, port in _closed(body))
+        and all(line in live for line in whole)
+        and any(line.startswith(last) for line in (*live, ""))
+    )
+
+
+def _closed(body: Iterable[str]) -> Iterator[tuple[IPAddress, int]]:
+    return ((IPv4Address(m[1]), int(m[2])) for m in map(_CLOSED.fullmatch, body) if m)
 
 
 def _lines(body: Iterable[str]) -> Iterator[str]:

@@ -12,9 +12,10 @@ from remediate.model.rule import Unpublished, UnpublishIntent
 from remediate.model.site import Door
 from remediate.platforms.cisco_ios.config import Config
 from remediate.platforms.cisco_ios.forwards import STATIC, Flow, Forward, forwards, nat_lines, outsides
+from remediate.platforms.cisco_ios.inplace import Line
+from remediate.platforms.cisco_ios.ledger import LONGEST_NAME
 from remediate.platforms.cisco_ios.notes import Note, list_name, notes
 from remediate.platforms.cisco_ios.notes import remarks as remarks_of
-from remediate.platforms.cisco_ios.plan import LONGEST_NAME, Line
 from remediate.platforms.cisco_ios.state import State
 from remediate.rules import prove_unpublished
 

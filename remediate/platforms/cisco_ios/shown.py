@@ -1,13 +1,12 @@
-"""What a router shows of its revert timer, of our remarks and of its lists, read."""
+"""What a router shows of its revert timer, of its clock and of its lists, read."""
 
 from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import NamedTuple
 
-from remediate.model.change import Token
 from remediate.platforms.cisco_ios.config import NUMBERS
+from remediate.platforms.cisco_ios.marks import Timer
 
 _TIMER = re.compile(
     r"Time configured[^:]*: (?P<at>.+?)\s*\n.*?Timer value: (?P<minutes>\d+) min.*?User: (?P<user>\S*)", re.DOTALL
@@ -18,40 +17,10 @@ _NUMBERED_LIST = re.compile(r"(?:Standard|Extended) IP access list (\S+)")
 _NUMBERED_ENTRY = re.compile(r"\s+(\d+) (?!remark )\S")
 
 
-class Timer(NamedTuple):
-    """``at``: when it was set, in the device's own words."""
-
-    at: str
-    minutes: int
-    user: str
-
-    @property
-    def identity(self) -> str:
-        return f"{self.minutes} min {self.at}"
-
-
-class Marker(NamedTuple):
-    """``timer``: the identity of the timer that it was pushed under; "" until the candidate itself is typed."""
-
-    token: Token
-    timer: str
-
-    def of(self, timer: Timer) -> bool:
-        """Whether it was pushed under that timer."""
-        return self.timer in (timer.identity, "")
-
-
 def timer(shown: str) -> Timer | None:
     """From ``show archive config rollback timer``; None: nothing of one is there."""
     found = _TIMER.search(shown)
     return Timer(found["at"], int(found["minutes"]), found["user"]) if found else None
-
-
-def marker(shown: str) -> Marker | None:
-    """From the remarks of a configuration."""
-    token = re.search(r"remark remediate push (\S+)", shown)
-    at = re.search(r"remark remediate armed (.+?)\s*$", shown, re.MULTILINE)
-    return Marker(Token(token[1]), at[1] if at else "") if token else None
 
 
 def moment(text: str) -> datetime | None:

@@ -1,8 +1,13 @@
-"""What a rendered text does to a configuration. What it does not know, it does not guess."""
+"""What a rendered text does to a configuration. What it does not know, it does not guess.
+
+Trains differ in where a remark goes that has no number: to where the next entry goes that is typed, or to the end. What
+differs between the two is not known either.
+"""
 
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from dataclasses import replace
 
 from remediate.errors import Unprovable
@@ -16,40 +21,128 @@ _INTERFACE = re.compile(r"interface (\S+)")
 _GROUP = re.compile(r"(no )?ip access-group (\S+) (in|out)")
 _REMARK = re.compile(r"(no )?(?:(\d+) )?remark (.+)")
 _NAT = re.compile(rf"(no )?({STATIC}.+)")
-_ENTRY = re.compile(r"(?:(no) |(\d+) )((?:permit|deny|evaluate) .+)")
+_ENTRY = re.compile(r"(?:(no) |(\d+) )?((?:permit|deny|evaluate) .+)")
+#: Between the numbers of entries that are typed without one.
+_STEP = 10
 
 
 def simulate(config: Config, text: str) -> Config:
-    """Raises Unprovable for a line that is not known, or that the device would refuse or silently ignore."""
-    inside: str | None = None
+    """Raises Unprovable for a line that is not known, that the device would refuse or silently ignore, or that does
+    something else on another train.
+    """
+    lines = [line for line in (" ".join(raw.split()) for raw in text.splitlines()) if line]
+    made = _simulated(config, lines, to_the_end=False)
+    if made != _simulated(config, lines, to_the_end=True):
+        raise Unprovable(
+            "the text cannot be proved: what it does depends on where this train puts a remark that has no number",
+            next="type no remark into a list that is edited in place, and leave the numbers out of a new list",
+        )
+    return made
+
+
+def _simulated(config: Config, lines: list[str], *, to_the_end: bool) -> Config:
+    typing: _Typing | None = None
     interface: str | None = None
-    for line in filter(None, (" ".join(raw.split()) for raw in text.splitlines())):
+    for line in lines:
+        if typing and (_REMARK.fullmatch(line) or _ENTRY.fullmatch(line)):
+            typing.line(line)
+            continue
+        if typing:
+            config, typing = config.has(typing.acl()), None
         if found := _LIST.fullmatch(line):
-            config, inside = _open_or_drop(config, found[2], bool(found[1]), line)
+            config, acl = _open_or_drop(config, found[2], bool(found[1]), line)
+            typing = _Typing(acl, numbered=config.numbered, to_the_end=to_the_end) if acl else None
             interface = None
         elif found := _INTERFACE.fullmatch(line):
             if found[1] not in config.interfaces:
                 raise _unknown(line, "there is no such interface")
-            inside, interface = None, found[1]
+            interface = found[1]
         elif found := _NAT.fullmatch(line):
-            config, inside, interface = _translate(config, found[2], bool(found[1]), line), None, None
+            config, interface = _translate(config, found[2], bool(found[1]), line), None
         elif interface and (found := _GROUP.fullmatch(line)):
             config = _bind(config, (interface, found[3]), found[2], bool(found[1]), line)
-        elif inside:
-            config = config.has(_line(config, config.lists[inside], line))
         else:
             raise _unknown(line, "it is not known")
-    return config
+    return config.has(typing.acl()) if typing else config
 
 
-def _open_or_drop(config: Config, name: str, drop: bool, line: str) -> tuple[Config, str | None]:
+class _Typing:
+    """An access list while lines are typed into it."""
+
+    def __init__(self, acl: AccessList, *, numbered: bool, to_the_end: bool) -> None:
+        self._was = acl
+        self._numbered = numbered  # where a remark has its entry's number, it goes where that goes, and goes with it
+        self._to_the_end = to_the_end and not numbered
+        self._entries = list(acl.entries)
+        self._remarks = list(acl.trailing)  # at the end, or waiting for the next entry
+        self._by_key: dict[Rule | str, list[int]] = {}
+        for entry in acl.entries:
+            self._by_key.setdefault(_says(entry.text), []).append(entry.number)
+
+    def acl(self) -> AccessList:
+        return self._was._replace(entries=tuple(self._entries), trailing=tuple(self._remarks))
+
+    def line(self, line: str) -> None:
+        if found := _REMARK.fullmatch(line):
+            if found[2] and not self._numbered:
+                raise _unknown(line, "this train does not take a number before a remark")
+            if found[1]:
+                self._no_remark(found[3], line)
+            else:
+                self._remarks.append(found[3])
+        elif found := _ENTRY.fullmatch(line):
+            if found[1]:
+                self._no_entry(found[3], line)
+            else:
+                self._entry(found[3], int(found[2]) if found[2] else None, line)
+
+    def _entry(self, text: str, number: int | None, line: str) -> None:
+        says = _says(text)
+        if says in self._by_key:
+            raise _unknown(line, "the same entry is there already, so it would be ignored")
+        last = self._entries[-1].number if self._entries else 0
+        placed = last + _STEP if number is None else number
+        at = len(self._entries) if placed > last else self._at(placed)
+        if at < len(self._entries) and self._entries[at].number == placed:
+            raise _unknown(line, "that number is taken")
+        takes_remarks = not self._to_the_end or number is None
+        self._entries.insert(at, Entry(text, placed, tuple(self._remarks) if takes_remarks else ()))
+        if takes_remarks:
+            self._remarks = []
+        self._by_key[says] = [placed]
+
+    def _no_entry(self, text: str, line: str) -> None:
+        numbers = self._by_key.pop(_says(text), [])
+        if len(numbers) != 1:
+            raise _unknown(line, "no entry, or more than one, is like that")
+        at = self._at(numbers[0])
+        remarks = self._entries.pop(at).remarks
+        if not self._to_the_end:
+            return
+        if at < len(self._entries):
+            self._entries[at] = self._entries[at]._replace(remarks=remarks + self._entries[at].remarks)
+        else:
+            self._remarks = [*remarks, *self._remarks]
+
+    def _no_remark(self, remark: str, line: str) -> None:
+        holding = [at for at, entry in enumerate(self._entries) if remark in entry.remarks]
+        if len(holding) != 1 or self._entries[holding[0]].remarks.count(remark) != 1 or remark in self._remarks:
+            raise _unknown(line, "no remark, or more than one, is like that")
+        entry = self._entries[holding[0]]
+        self._entries[holding[0]] = entry._replace(remarks=tuple(r for r in entry.remarks if r != remark))
+
+    def _at(self, number: int) -> int:
+        return bisect_left(self._entries, number, key=lambda entry: entry.number)
+
+
+def _open_or_drop(config: Config, name: str, drop: bool, line: str) -> tuple[Config, AccessList | None]:
     acl = config.lists.get(name)
     if name == MARKER:
         raise _unknown(line, "that list is the driver's")
     if not drop:
         if acl and (not acl.extended or acl.old_style):
             raise _unknown(line, "that list is of another kind")
-        return (config if acl else config.has(AccessList(name))), name
+        return config, acl or AccessList(name)
     if acl is None or config.used_elsewhere(name, ()):
         raise _unknown(line, "that list is missing or in use")
     return config.drops(name), None
@@ -78,38 +171,9 @@ def _bind(config: Config, place: tuple[str, str], name: str, undo: bool, line: s
     return config.binds(place, None)
 
 
-def _line(config: Config, acl: AccessList, line: str) -> AccessList:
-    if found := _REMARK.fullmatch(line):
-        if bool(found[2]) != config.numbered and not found[1]:
-            raise _unknown(line, "this train wants a number before a remark, or does not take one")
-        return _no_remark(acl, found[3], line) if found[1] else acl._replace(trailing=(*acl.trailing, found[3]))
-    if not (found := _ENTRY.fullmatch(line)):
-        raise _unknown(line, "it is not known")
-    text = found[3]
-    same = [entry for entry in acl.entries if _says(entry.text) == _says(text)]
-    if found[1]:
-        if len(same) != 1:
-            raise _unknown(line, "no entry, or more than one, is like that")
-        return acl._replace(entries=tuple(entry for entry in acl.entries if entry is not same[0]))
-    number = int(found[2])
-    if same:
-        raise _unknown(line, "the same entry is there already, so it would be ignored")
-    if any(entry.number == number for entry in acl.entries):
-        raise _unknown(line, "that number is taken")
-    entries = sorted((*acl.entries, Entry(text, number, acl.trailing)), key=lambda entry: entry.number)
-    return acl._replace(entries=tuple(entries), trailing=())
-
-
 def _says(text: str) -> Rule | str:
     """IOS prints some ports by name."""
     return rule_of(text) or text
-
-
-def _no_remark(acl: AccessList, remark: str, line: str) -> AccessList:
-    if sum(entry.remarks.count(remark) for entry in acl.entries) != 1:
-        raise _unknown(line, "no remark, or more than one, is like that")
-    entries = (entry._replace(remarks=tuple(r for r in entry.remarks if r != remark)) for entry in acl.entries)
-    return acl._replace(entries=tuple(entries))
 
 
 def _unknown(line: str, why: str) -> Unprovable:

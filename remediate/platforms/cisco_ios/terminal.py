@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from remediate.errors import CommandRejected, DeviceUnreachable
-from remediate.platforms.cisco_ios import shown
+from remediate.platforms.cisco_ios import marks, shown
 from remediate.platforms.cisco_ios.config import bound_to, redacted
-from remediate.platforms.cisco_ios.shown import Marker, Timer
+from remediate.platforms.cisco_ios.marks import Marker, Timer
 from remediate.platforms.session import Session
 
 #: Seconds: a large configuration is generated slowly, and a revert or a save takes longer still.
@@ -68,7 +68,7 @@ class Terminal:
         return found
 
     def marker(self, of: str = "running-config") -> Marker | None:
-        return shown.marker(self.ask(f"show {of} | include remark remediate (push|armed)", SHOWING))
+        return marks.read(self.ask(f"show {of} | include {marks.PATTERN}", SHOWING))
 
     def seconds_since(self, timer: Timer) -> float:
         """By the device's own clock."""

@@ -63,11 +63,11 @@ class Spec:
     def context(
         self,
         device: Device,  # noqa: ARG002
-        state: FilterState,
-        printed: Mapping[str, Items | None],
+        state: FilterState,  # noqa: ARG002
+        printed: Mapping[str, Items | None],  # noqa: ARG002
     ) -> dict[str, Any]:
-        left = (set(state.sections) | set(printed)) - {name for name, rules in printed.items() if rules is None}
-        return {"drop_table": not left}
+        """A section is all that a template must know: whether it was the last one, the device sees by itself."""
+        return {}
 
     def simulate(self, device: Device, state: FilterState, text: str) -> State:  # noqa: ARG002
         return State(sections=parser.guard(text, state.sections), foreign=state.foreign)

@@ -10,8 +10,9 @@ from remediate.model.change import Candidate, Diff, Pending, Token, Unit
 from remediate.model.device import Device
 from remediate.model.peers import Connection, LivePeers
 from remediate.model.site import IPAddress
-from remediate.platforms import PushState, deadman, unit
-from remediate.platforms.linux_nftables import conntrack, scripts
+from remediate.model.traces import Traces
+from remediate.platforms import Pace, PushState, deadman, unit
+from remediate.platforms.linux_nftables import conntrack, evidence, scripts, siblings
 from remediate.platforms.linux_nftables.noted import noted
 from remediate.platforms.session import Session
 
@@ -28,28 +29,35 @@ class LinuxNftables:
     def __init__(self, device: Device, session: Session) -> None:
         self._device = device
         self._session = session
-        self._deadman = deadman.DeadMan(device.name, session, takes=_REVERT_TAKES)
+        self._deadman = deadman.DeadMan(device.name, session, subject=scripts.SUBJECT, takes=_REVERT_TAKES)
         self._candidate: Candidate | None = None
 
     def preflight(self, controls: Collection[str] = ()) -> tuple[str, ...]:  # noqa: ARG002 -- the same for all
-        found = self._deadman.must(scripts.FACTS, "could not be looked at").out
+        name, hook = self._device.name, self._device.guard.boot
+        found = self._deadman.must(scripts.FACTS, "could not be looked at", name, hook).out
         facts = dict(line.partition("=")[::2] for line in found.splitlines() if not line.startswith("interface="))
         interfaces = {line.partition("=")[2] for line in found.splitlines() if line.startswith("interface=")}
-        lacks = []
-        if facts.get("uid") != "0":
-            lacks.append("not root: log in as root, or let this user run sudo without a password")
+        lacks = deadman.lacks(facts)
         if not facts.get("nft"):
             lacks.append("no nft: install the package nftables")
-        if not facts.get("timer"):
-            lacks.append("no revert timer: install util-linux (setsid) or run systemd")
-        if facts.get("state") != "writable":
-            lacks.append(f"{deadman.STATE} cannot be written: the revert timer keeps its files there")
         if facts.get("persist") != "writable":
             lacks.append(f"{scripts.PERSISTED} cannot be written: the guard could not outlast a restart")
+        if not facts.get("loader"):
+            file = f"{scripts.PERSISTED}/guard-{name}.nft"
+            lacks.append(
+                f"{hook} (guard.boot) is not executable, or does not name {file}: write `nft -f {file}` into it"
+                if hook
+                else "nothing that is known would load the guard at the next boot (systemd, ifupdown, OpenRC's local): "
+                f"have its start-up run `nft -f {file}`, and name the file that does so as guard.boot"
+            )
         lacks += [
             f"no interface {name} here ({key}): it has {', '.join(sorted(interfaces))}"
             for name, key in self._device.guard.named
             if name not in interfaces
+        ]
+        links, addressed = siblings.read(found.splitlines())
+        lacks += [
+            wrong for name, key in self._device.guard.named if (wrong := siblings.wrong(links, addressed, name, key))
         ]
         if facts.get("flowtable"):
             lacks.append("a flowtable is in use: flows that are already offloaded would bypass the guard")
@@ -61,16 +69,21 @@ class LinuxNftables:
     def running_config(self) -> str:
         return self._deadman.must(scripts.RUNNING, "does not show its ruleset").out
 
+    def pace(self) -> Pace:
+        return Pace()  # a candidate is loaded as one file
+
     def objections(self, text: str) -> str:
         return self._deadman.run(scripts.OBJECTIONS, stdin=text).err.strip()
 
-    def load_merge_candidate(self, candidate: Candidate) -> None:
+    def load_merge_candidate(self, candidate: Candidate, token: Token) -> None:
         self._deadman.stage(
+            token,
             {
                 "new.nft": candidate.text,
                 "revert.nft": candidate.inverse,
                 "load.sh": scripts.LOAD,
                 "undo.sh": scripts.UNDO,
+                "in_force.sh": scripts.in_force({s.name: s.rules is not None for s in candidate.sections}),
             },
             scripts.CHECK,
         )
@@ -99,19 +112,21 @@ class LinuxNftables:
     def rollback(self, token: Token, made: Candidate) -> None:  # noqa: ARG002 -- its inverse is on the device
         self._deadman.rollback(token)
 
-    def save(self) -> str:
-        how = self._deadman.must(scripts.SAVE, "does not persist the guard", self._device.name).out.strip()
+    def save(self, token: Token) -> str:
+        name, hook = self._device.name, self._device.guard.boot
+        how = self._deadman.save(token, scripts.SAVE, name, hook).out.strip()
         return {
-            "nothing": "nothing of ours is loaded at boot",
-            "systemd": f"systemd unit remediate-guard-{self._device.name}.service",
-            "ifupdown": f"/etc/network/if-pre-up.d/remediate-guard-{self._device.name}",
-            "file": f"NOTHING loads it at boot: add `nft -f {scripts.PERSISTED}/guard-{self._device.name}.nft` to the "
-            "device's start-up",
+            "nothing": "",
+            "systemd": f"systemd unit remediate-guard-{name}.service",
+            "ifupdown": f"/etc/network/if-pre-up.d/remediate-guard-{name}",
+            "openrc": f"/etc/local.d/remediate-guard-{name}.start",
+            "hook": hook,
         }[how]
 
-    def persisted(self) -> str:
-        """The guard as it will be loaded at boot; empty where none will be."""
-        return self._deadman.must(scripts.PERSISTED_GUARD, "does not show the persisted guard", self._device.name).out
+    def boot_config(self) -> str:
+        """The guard as it will be loaded at boot; "" where none will be, or nothing would load it."""
+        args = (self._device.name, self._device.guard.boot)
+        return self._deadman.must(scripts.AT_BOOT, "does not show what it loads at boot", *args).out
 
     def forget(self, token: Token) -> None:
         self._deadman.forget(token)
@@ -155,6 +170,9 @@ class LinuxNftables:
         lines = self._deadman.must(scripts.ROUTES, "does not show its routes", *sorted(map(str, sources))).out
         parts = [line.split() for line in lines.splitlines()]
         return {ip_address(found[0]): found[1] for found in parts if len(found) == 2}
+
+    def evidence(self, addresses: Collection[IPAddress], ports: Collection[int]) -> Traces:  # noqa: ARG002 -- of all
+        return evidence.collect(self._deadman.run, addresses)
 
     def abort(self) -> None:
         self._session.abort()

@@ -18,7 +18,7 @@ from remediate import __version__
 from remediate.model.base import Value
 from remediate.model.observation import CanaryReport, Rung
 from remediate.model.site import ServiceKind, Zone
-from remediate.model.verdict import Finding, Judgement, Outcome, Purpose, Verdict
+from remediate.model.verdict import Finding, Judgement, Outcome, Purpose, Unasked, Verdict
 from remediate.report import meaning
 from remediate.titles import TitleFinding
 
@@ -82,6 +82,7 @@ class PacsSeen(Value):
     views: tuple[View, ...]
     findings: tuple[Finding, ...]
     not_asked: tuple[str, ...]
+    unasked: tuple[Unasked, ...] = ()
 
 
 class Document(Value):
@@ -127,7 +128,14 @@ def made(
         summary=summary(judgements, vantages=len(zones), unusable=len(unusable)),
         vantages=vantages,
         pacs=tuple(
-            PacsSeen(name=j.pacs, verdict=j.verdict, views=views(j), findings=j.findings, not_asked=j.not_asked)
+            PacsSeen(
+                name=j.pacs,
+                verdict=j.verdict,
+                views=views(j),
+                findings=j.findings,
+                not_asked=j.not_asked,
+                unasked=j.unasked,
+            )
             for j in judgements
         ),
         titles=titles,

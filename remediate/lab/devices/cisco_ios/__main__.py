@@ -19,6 +19,7 @@ from remediate.lab.devices.cisco_ios.configure import interface_name
 from remediate.lab.devices.cisco_ios.forwarding import Path as Way
 from remediate.lab.devices.cisco_ios.grammar import Cursor, Rejected, tokens
 from remediate.lab.devices.cisco_ios.router import Misbehaviour, Router
+from remediate.lab.devices.cisco_ios.session import Habits
 from remediate.lab.devices.cisco_ios.vtys import Vtys
 from remediate.lab.devices.relay import Relay, drops_work
 from remediate.lab.devices.ssh import listen
@@ -56,6 +57,18 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
         "keeps-publishing: static NAT that is removed goes on translating; "
         "no-forced: a release that does not know `no ip nat ... forced`",
     )
+    parser.add_argument(
+        "--remarks",
+        choices=("next-entry", "end"),
+        default="next-entry",
+        help="where a remark goes that is typed into an access list: where the next entry goes, and it is part of that "
+        "entry; or to the end of the list",
+    )
+    parser.add_argument("--seconds-per-line", type=float, default=0.0, help="that each typed line takes")
+    parser.add_argument(
+        "--refuse", action="append", default=[], metavar="COMMAND", help="as a server of command authorizations does"
+    )
+    parser.add_argument("--hide", action="append", default=[], metavar="COMMAND", help="as a parser view does")
     parser.add_argument("--until-stdin-closes", action="store_true", help="end when standard input is closed")
     return parser.parse_args(arguments)
 
@@ -121,6 +134,7 @@ async def _serve(options: argparse.Namespace) -> None:
             no_forced="no-forced" in how,
         ),
         serial=options.serial,
+        remarks_to_the_end=options.remarks == "end",
     )
     relays = _relays(router, options.relay, [how["drops-inside"]] if "drops-inside" in how else [])
     keys = {user: Path(path) for user, _, path in (text.partition("=") for text in options.authorized_keys)}
@@ -140,7 +154,8 @@ async def _serve(options: argparse.Namespace) -> None:
         if not options.host_key.exists():
             options.host_key.touch(mode=0o600)
             asyncssh.generate_private_key("ssh-ed25519").write_private_key(str(options.host_key))
-        vtys = Vtys(router)
+        habits = Habits(tuple(options.refuse), tuple(options.hide), options.seconds_per_line)
+        vtys = Vtys(router, habits)
         if "locks-out" in how:
             before = _inbound(router, router.running.interfaces)
             vtys.fails = lambda: _inbound(router, router.running.interfaces) != before
@@ -153,6 +168,7 @@ async def _serve(options: argparse.Namespace) -> None:
             "ssh": f"{address}:{server.get_port()}",
             "relays": {relay.name: "{}:{}".format(*relay.listen) for relay in relays},
             "denied": "dropped" if drops_work() else "reset",
+            "unreachables": {relay.name: relay.unreachables for relay in relays},
         }
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()

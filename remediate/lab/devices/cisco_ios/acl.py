@@ -179,13 +179,20 @@ class Line:
 
 @dataclass
 class AccessList:
-    """An ordered list. A list without entries permits everything; with one entry it ends in an implicit deny."""
+    """An ordered list. A list without entries permits everything; with one entry it ends in an implicit deny.
+
+    This train gives remarks no number, and Cisco's documents do not say where one goes. There are two readings. It
+    waits for the next entry that is typed, goes where that goes, and is part of it from then on. Or (``to_the_end``) it
+    stands behind everything that is there, an entry that is given a number goes to its place among the entries alone,
+    and no remark goes with an entry.
+    """
 
     name: str
     standard: bool
     lines: list[Line] = field(default_factory=list)
-    #: This train gives remarks no number: they wait for the next entry that is typed, and go where it goes.
+    #: The remarks behind the last entry.
     waiting: list[str] = field(default_factory=list)
+    to_the_end: bool = False
 
     @property
     def numbered(self) -> bool:
@@ -195,15 +202,19 @@ class AccessList:
         """An entry that is already there, under whatever number, changes nothing."""
         if any(line.ace == ace for line in self.lines):
             return
+        given = sequence is not None
         if sequence is None:
             sequence = self.lines[-1].sequence + 10 if self.lines else 10
             if sequence > MAX_SEQUENCE:
                 raise Rejected("% Exceeded maximum sequence number.")
         elif any(line.sequence == sequence for line in self.lines):
             raise Rejected("% Duplicate sequence number.")
-        self.lines.append(Line(sequence, ace, remarks=self.waiting))
+        if self.to_the_end and given:
+            self.lines.append(Line(sequence, ace))
+        else:
+            self.lines.append(Line(sequence, ace, remarks=self.waiting))
+            self.waiting = []
         self.lines.sort(key=lambda line: line.sequence)
-        self.waiting = []
 
     def remark(self, text: str, sequence: int | None = None) -> None:
         for line in self.lines:
@@ -220,10 +231,21 @@ class AccessList:
 
     def remove(self, ace: Ace, sequence: int | None = None) -> None:
         """With a number, only where both fit."""
-        self.lines = [line for line in self.lines if line.ace != ace or sequence not in (None, line.sequence)]
+        self._keep([line for line in self.lines if line.ace != ace or sequence not in (None, line.sequence)])
 
     def remove_sequence(self, sequence: int) -> None:
-        self.lines = [line for line in self.lines if line.sequence != sequence]
+        self._keep([line for line in self.lines if line.sequence != sequence])
+
+    def _keep(self, lines: list[Line]) -> None:
+        stay = {id(line) for line in lines}
+        left: list[str] = []  # remarks that have lost the entry that they stood before
+        for line in self.lines if self.to_the_end else ():
+            if id(line) in stay:
+                line.remarks, left = left + line.remarks, []
+            else:
+                left += line.remarks
+        self.waiting = left + self.waiting
+        self.lines = lines
 
     def resequence(self, start: int, step: int) -> None:
         if start + step * (len(self.lines) - 1) > MAX_SEQUENCE:

@@ -18,7 +18,7 @@ _ORDER = (
     ("boot",),
     ("logging buffered", "enable"),
     ("aaa", "no aaa"),
-    ("clock", "ip domain", "no ip domain", "ip name-server", "ip cef", "no ip cef", "ip ssh"),
+    ("clock", "ip domain", "no ip domain", "ip name-server", "ip cef", "no ip cef", "ip ssh", "ip icmp", "no ip icmp"),
     ("archive",),
     ("username",),
     ("interface",),
@@ -34,6 +34,10 @@ _ORDER = (
     ("line",),
     ("ntp", "scheduler"),
 )
+
+
+#: Milliseconds between two ICMP unreachables of a router that nobody told otherwise.
+UNREACHABLE_INTERVAL = 500
 
 
 @lru_cache(4096)
@@ -117,6 +121,7 @@ class Config:
     hostname: str = "Router"
     enable: str = ""  # "secret 8 …" or "password 0 …"
     domain_lookup: bool = True
+    unreachable_interval: int | None = UNREACHABLE_INTERVAL  # None: as many as there are packets
     archive: Archive | None = None
     users: dict[str, User] = field(default_factory=dict)
     interfaces: dict[str, Interface] = field(default_factory=dict)
@@ -126,6 +131,8 @@ class Config:
     #: con, aux and vty lines, each with its settings by their first words
     lines: dict[tuple[str, int], dict[str, str]] = field(default_factory=dict)
     other: list[Other] = field(default_factory=list)
+    #: Where a remark goes; see AccessList.
+    remarks_to_the_end: bool = False
 
     def text(self) -> str:
         """From ``version`` to ``end``."""
@@ -154,6 +161,10 @@ class Config:
             yield rank("enable"), [f"enable {self.enable}"]
         if not self.domain_lookup:
             yield rank("no ip domain"), ["no ip domain lookup"]
+        if self.unreachable_interval is None:
+            yield rank("no ip icmp"), ["no ip icmp rate-limit unreachable"]
+        elif self.unreachable_interval != UNREACHABLE_INTERVAL:
+            yield rank("ip icmp"), [f"ip icmp rate-limit unreachable {self.unreachable_interval}"]
         if self.archive:
             yield rank("archive"), _block("archive", self.archive.body())
         for name, user in self.users.items():
@@ -173,6 +184,10 @@ class Config:
                 yield rank("ip access-list"), _block(f"ip access-list {kind} {acl.name}", acl.body())
         yield from ((rank("line"), block) for block in self._line_blocks())
         yield from ((one.rank, _block(one.line, one.body)) for one in self.other)
+
+    def keeps(self, line: str) -> bool:
+        """Whether a line that does nothing to packets stands there."""
+        return any(one.line == line for one in self.other)
 
     def sorted_lists(self) -> list[AccessList]:
         """Standard lists first, then extended ones, each by name; a numbered one without entries does not exist."""

@@ -93,6 +93,8 @@ VERBATIM = (
 )
 
 INTERFACE_KINDS = (
+    "BVI",
+    "Dialer",
     "Ethernet",
     "FastEthernet",
     "GigabitEthernet",
@@ -103,7 +105,7 @@ INTERFACE_KINDS = (
     "Tunnel",
     "Vlan",
 )
-VIRTUAL = ("Loopback", "Tunnel", "Vlan", "Port-channel")
+VIRTUAL = ("BVI", "Dialer", "Loopback", "Tunnel", "Vlan", "Port-channel")
 
 
 def interface_name(cursor: Cursor) -> str:
@@ -153,6 +155,16 @@ def _lookup(on: Context) -> None:
 @CONFIG.command("no ip domain lookup", "no ip domain-lookup")
 def _no_lookup(on: Context) -> None:
     on.config.domain_lookup = False
+
+
+@CONFIG.command("ip icmp rate-limit unreachable <milliseconds:1-4294967295>")
+def _unreachable_interval(on: Context, milliseconds: int) -> None:
+    on.config.unreachable_interval = milliseconds
+
+
+@CONFIG.command("no ip icmp rate-limit unreachable")
+def _no_unreachable_interval(on: Context) -> None:
+    on.config.unreachable_interval = None
 
 
 @CONFIG.command("enable secret <words:CURSOR>")

@@ -23,16 +23,18 @@ _REPLACE = (
 
 @EXEC.command("enable", level=USER)
 async def _enable(on: Session) -> str:
+    """Three tries and `% Bad secrets`; a list of AAA's asks once and says `% Access denied`."""
     if on.level == 15:
         return ""
+    aaa = on.config.keeps("aaa new-model")
     if not on.config.enable:
-        return "% Error in authentication."
-    for _ in range(3):
+        return "% Error in authentication.\n" if aaa else "% No password set"
+    for _ in range(1 if aaa else 3):
         password, _ended = await on.terminal.line("Password: ", echo=False)
         if fits(on.config.enable, password):
             on.level = 15
             return ""
-    return "% Bad secrets\n"
+    return "% Access denied\n" if aaa else "% Bad secrets\n"
 
 
 @EXEC.command("disable", level=USER)

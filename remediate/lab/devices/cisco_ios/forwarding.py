@@ -12,6 +12,7 @@ global one. What the inside opens is not translated here.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -20,6 +21,7 @@ from remediate.lab.devices.cisco_ios.acl import ALL, TCP, AccessList, Addresses,
 from remediate.lab.devices.cisco_ios.nat import Static, translate
 from remediate.lab.devices.cisco_ios.router import Router
 from remediate.lab.devices.cisco_ios.translations import Translation
+from remediate.lab.devices.icmp import Refusal
 from remediate.lab.devices.relay import (
     AND,
     JUMP,
@@ -109,12 +111,8 @@ class Path:
         met: list[tuple[AccessList, Line]] = []
         if course is None:
             return None, met
-        client = int(IPv4Address(flow.client))
         for stage in course.stages:
-            server, port = stage.server
-            there = Packet(TCP, client, server, flow.client_port, port, ack=not new)
-            back = Packet(TCP, server, client, port, flow.client_port, ack=True)
-            permitted, line = stage.acl.judge(back if stage.reverse else there)
+            permitted, line = stage.acl.judge(_packet(stage, flow, new=new))
             if line is not None:
                 met.append((stage.acl, line))
             if not permitted:
@@ -136,6 +134,21 @@ class Path:
 
     def carries(self, flow: Flow) -> bool:
         return self._judge(flow, new=False)[0] is not None
+
+    def refuses(self, flow: Flow) -> Refusal | None:
+        """To the sender of the packet that a list denies, unless the interface where it came in has
+        ``no ip unreachables``; no more often than ``ip icmp rate-limit unreachable`` allows. Where the answers are what
+        is denied, their sender is told, who is nobody's vantage.
+        """
+        course, config = self._course(flow.destination, flow.destination_port), self.router.running
+        for stage in course.stages if course else ():
+            if stage.acl.judge(_packet(stage, flow, new=True))[0]:
+                continue
+            said = not stage.reverse and config.interfaces[self.ingress].unreachables
+            if not said or not self.router.sends_unreachable(time.monotonic()):
+                return None
+            return Refusal(str(IPv4Address(config.address_of(self.ingress) or 0)))
+        return None
 
     def knows(self, flow: Flow) -> bool:
         local = self._open.get(flow)
@@ -162,6 +175,13 @@ class Path:
         for stage in course.stages:
             code += _compile(stage, counters)
         return [*code, (RETURN, 0, 0, 0)], counters
+
+
+def _packet(stage: _Stage, flow: Flow, *, new: bool) -> Packet:
+    client, (server, port) = int(IPv4Address(flow.client)), stage.server
+    if stage.reverse:
+        return Packet(TCP, server, client, port, flow.client_port, ack=True)
+    return Packet(TCP, client, server, flow.client_port, port, ack=not new)
 
 
 def _translation(flow: Flow, local: tuple[int, int]) -> Translation:

@@ -34,9 +34,11 @@ _MUST_LOAD = re.compile(r"(ip access-list|ip nat inside source static|access-lis
 _HEADERS = re.compile(r"Building configuration|Current configuration|Using \d")
 
 
-def load(text: str) -> Config:
-    """Raises ValueError, naming the line, where an access list, an address or a login is wrong."""
-    loader = Loader()
+def load(text: str, *, remarks_to_the_end: bool = False) -> Config:
+    """``remarks_to_the_end``: see AccessList.
+
+    Raises ValueError, naming the line, where an access list, an address or a login is wrong."""
+    loader = Loader(Config(remarks_to_the_end=remarks_to_the_end))
     rank = 0
     unknown: Other | None = None
     closing = ""

@@ -22,7 +22,7 @@ def _named(on: Context, standard: bool, name: str) -> AccessList:
         raise Rejected("% Invalid access list name.")
     if known is None and not name.isdigit() and not name[0].isalpha():
         raise Rejected("% Invalid access list name.")
-    return on.config.lists.setdefault(name, AccessList(name, standard))
+    return on.config.lists.setdefault(name, AccessList(name, standard, to_the_end=on.config.remarks_to_the_end))
 
 
 @CONFIG.command("ip access-list extended <name:WORD>")

@@ -58,9 +58,11 @@ class Router:
         minute: float = 60.0,
         misbehaviour: Misbehaviour | None = None,
         serial: str = "FTX00000000",
+        remarks_to_the_end: bool = False,
     ) -> None:
         self.minute = minute
         self.serial = serial
+        self.remarks_to_the_end = remarks_to_the_end
         self.misbehaviour = misbehaviour or Misbehaviour()
         self.startup = startup
         self.files: dict[str, str] = {}  # flash, by whole name
@@ -70,6 +72,7 @@ class Router:
         self.on_change: list[Callable[[], None]] = []
         self.on_log: list[Callable[[str], None]] = []
         self.collect: list[Callable[[], None]] = []  # brings hit counters up to date
+        self._unreachable_sent: float | None = None
         self.on_reload: list[Callable[[], None]] = []
         self.boot()
 
@@ -80,7 +83,7 @@ class Router:
         if self.pending:
             self.pending.stop()
         self.pending = None
-        self.running: Config = load(self.startup)
+        self.running: Config = load(self.startup, remarks_to_the_end=self.remarks_to_the_end)
         self.translations = Translations(self.minute / 60)
         self._translating: list[Static] = []
         self._sync_translations()
@@ -112,6 +115,18 @@ class Router:
     def translating(self) -> list[Static]:
         """The entries by which packets are translated: those of the running configuration, unless it misbehaves."""
         return self._translating
+
+    def sends_unreachable(self, at: float) -> bool:
+        """Whether one more ICMP unreachable is sent at ``at``, in seconds of a clock that only goes on.
+
+        Of all interfaces together: one in so many milliseconds, the others are left out (Cisco, IP Application Services
+        Command Reference, ``ip icmp rate-limit unreachable``).
+        """
+        limit = self.running.unreachable_interval
+        if limit is not None and self._unreachable_sent is not None and at - self._unreachable_sent < limit / 1000:
+            return False
+        self._unreachable_sent = at
+        return True
 
     @staticmethod
     def now() -> datetime:
@@ -174,7 +189,7 @@ class Router:
 
         A list that stays as it is keeps its numbers and counters; so do the entries of one that only loses some.
         """
-        new = load(text)
+        new = load(text, remarks_to_the_end=self.remarks_to_the_end)
         new.lists = {name: _kept(self.running.lists.get(name), acl) for name, acl in new.lists.items()}
         for name in set(self.running.interfaces) - set(new.interfaces):
             if not name.startswith(("Loopback", "Tunnel", "Vlan", "Port-channel")) and "." not in name:
@@ -270,4 +285,4 @@ def _kept(old: AccessList | None, new: AccessList) -> AccessList:
         return new
     for line, fresh in zip(stay, new.lines, strict=True):
         line.remarks = fresh.remarks
-    return AccessList(new.name, new.standard, stay, new.waiting)
+    return AccessList(new.name, new.standard, stay, new.waiting, new.to_the_end)

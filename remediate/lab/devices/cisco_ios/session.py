@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from remediate.lab.devices.cisco_ios import shows
@@ -27,15 +29,32 @@ from remediate.lab.devices.cisco_ios.translations import Translations
 from remediate.lab.devices.ssh import Break, Peer, Terminal
 
 EXEC = Grammar()
+_DENIED = "Command authorization failed.\n"
 #: IOS cuts the host name in the prompts of the configuration modes.
 PROMPT_NAME = 20
+
+
+#: A prompt of one's own: `%h` the host name, `%p` its usual end, `%n` the line, `%s` a space, `%%` a percent sign.
+_OWN_PROMPT = re.compile(r"%(.)")
+
+
+@dataclass(frozen=True)
+class Habits:
+    """Of every line: ``refused``, commands that a server of authorizations does not allow, by how they begin;
+    ``hidden``, those that the parser view has not; ``seconds_a_line``: that each typed line takes.
+    """
+
+    refused: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    seconds_a_line: float = 0.0
 
 
 class Session:
     lenient = False
 
-    def __init__(self, router: Router, terminal: Terminal, peer: Peer, vty: int) -> None:
+    def __init__(self, router: Router, terminal: Terminal, peer: Peer, vty: int, habits: Habits) -> None:
         self.router = router
+        self.habits = habits
         self.terminal = terminal
         self.peer = peer
         self.vty = vty
@@ -62,8 +81,14 @@ class Session:
     def prompt(self) -> str:
         name = self.config.hostname
         if self.mode is not OUTSIDE:
-            return f"{name[:PROMPT_NAME]}{self.mode.prompt}#"
-        return f"{name}{'#' if self.level >= PRIVILEGED else '>'}"
+            shown = not self.config.keeps("no service prompt config")
+            return f"{name[:PROMPT_NAME]}{self.mode.prompt}#" if shown else ""
+        end = "#" if self.level >= PRIVILEGED else ">"
+        own = next((one.line for one in self.config.other if one.line.startswith("prompt ")), None)
+        if own is None:
+            return f"{name}{end}"
+        words = {"h": name, "p": end, "n": str(self.vty), "s": " ", "%": "%"}
+        return _OWN_PROMPT.sub(lambda found: words.get(found[1], ""), own.removeprefix("prompt "))
 
     def tell(self, text: str) -> None:
         """Something that nobody on this line asked for: it lands wherever the cursor is."""
@@ -76,6 +101,9 @@ class Session:
         while not self.over:
             try:
                 line, ended = await self.terminal.line(self.prompt())
+                if self.habits.seconds_a_line:
+                    self.terminal.flush()
+                    await asyncio.sleep(self.habits.seconds_a_line)
                 await self.execute(line)
                 if ended:
                     self.leave()
@@ -114,11 +142,26 @@ class Session:
             return self._translate(words[0].text)
         if len(words) == 1 and EXEC.fits(words[0], self.level) == "show":
             return '% Type "show ?" for a list of subcommands'
-        answer = EXEC.match(command, self.level)(self)
+        self._check_shown(command)
+        carried_out = EXEC.match(command, self.level)
+        if self._refuses(command):  # a server is asked for what is understood only
+            return _DENIED
+        answer = carried_out(self)
         output = str((await answer if inspect.isawaitable(answer) else answer) or "")
         for how, pattern in filters:
             output = shows.filtered(output, how, pattern)
         return output
+
+    def _refuses(self, command: str) -> bool:
+        return " ".join(command.split()).startswith(self.habits.refused) if self.habits.refused else False
+
+    def _check_shown(self, command: str) -> None:
+        """Raises Invalid where the last word of what is hidden stands."""
+        words = tokens(command)
+        for hidden in self.habits.hidden:
+            count = len(hidden.split())
+            if [word.text for word in words[:count]] == hidden.split():
+                raise Invalid(words[count - 1].start)
 
     def _translate(self, word: str) -> str:
         """A single unknown word is taken for a host to connect to."""
@@ -143,6 +186,8 @@ class Session:
                 return await self._exec_as_privileged(line[start:])
             except Invalid as refused:
                 raise Invalid(start + refused.offset) from None
+        if self._refuses(line):
+            return _DENIED
         answer = carry_out(self, line)
         if isinstance(answer, Question):
             said, _ended = await self.terminal.line(answer.words)

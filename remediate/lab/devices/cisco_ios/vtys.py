@@ -10,15 +10,16 @@ from remediate.lab.devices.cisco_ios import execute, nat_exec  # noqa: F401 - th
 from remediate.lab.devices.cisco_ios.acl import TCP, Packet
 from remediate.lab.devices.cisco_ios.router import Router
 from remediate.lab.devices.cisco_ios.secrets import fits
-from remediate.lab.devices.cisco_ios.session import Session
+from remediate.lab.devices.cisco_ios.session import Habits, Session
 from remediate.lab.devices.ssh import Peer, Terminal
 
 
 class Vtys:
     """The router as the SSH server sees it."""
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, habits: Habits = Habits()) -> None:  # noqa: B008 -- it is frozen
         self.router = router
+        self.habits = habits
         self.sessions: dict[int, Session] = {}
         self._tasks: dict[int, asyncio.Task[None] | None] = {}
         #: Whether new sessions, and only these, are cut off.
@@ -53,7 +54,7 @@ class Vtys:
         number = self._free(peer.address)
         if number is None:
             return
-        session = Session(self.router, terminal, peer, number)
+        session = Session(self.router, terminal, peer, number, self.habits)
         session.peers = lambda: [self.sessions[key] for key in sorted(self.sessions)]
         self.sessions[number] = session
         self._tasks[number] = asyncio.current_task()
@@ -64,12 +65,22 @@ class Vtys:
                 terminal.length = 0
                 await session.execute(command)
                 return
-            terminal.write("\n")
+            terminal.write(self._banners())
             await session.run()
         finally:
             session.over = True
             session.leave()
             del self.sessions[number], self._tasks[number]
+
+    def _banners(self) -> str:
+        """Of the day, and of the exec mode; what stands between the two delimiters."""
+        texts = [
+            "\n".join(line.removesuffix("^C") for line in one.body)
+            for kind in ("motd", "exec")
+            for one in self.router.running.other
+            if one.line.startswith(f"banner {kind} ")
+        ]
+        return "".join(f"{text}\n" for text in ("", *texts))
 
     def _log(self, line: str) -> None:
         for session in self.sessions.values():
