@@ -100,7 +100,7 @@ def run(
     _check_site(plan, desk)
     own_code.check(own_code.hooks_of(plan), Path(plan.playbook).parent)
     signed = approvals.check(plan, approval, hand, change) if plan.needs_approval else None
-    desk.record.acquire(_resources(plan), change)
+    _lock(plan, desk, change)
     journal = desk.record.begin(
         change,
         data={
@@ -142,7 +142,7 @@ def resume(change: str, desk: Desk, *, hand: Hand | None = None) -> Outcome:
     if plan is None:
         raise errors.RecordError(f"change {change} has no plan in its record", next="remediate record show")
     _check_site(plan, desk)
-    desk.record.acquire(_resources(plan), change, takeover=True)
+    _lock(plan, desk, change, takeover=True)
     journal.append("resumed", {"operator": _operator(), "host": socket.gethostname()})
     open_waves = [w for w in plan.waves if progress[w.number].state not in CLOSED]
     ended = {progress[w.number].state for w in plan.waves}
@@ -235,10 +235,20 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     return plan.model_copy(update={"waves": tuple(waves), "inputs": inputs, **free})
 
 
-def _resources(plan: Plan) -> list[str]:
-    """The devices by name, and those that filter by their host keys too: another inventory may name them otherwise."""
-    names = sorted({name for wave in plan.waves for name in (*(c.device for c in wave.candidates), *wave.in_place)})
-    return [*names, *sorted(f"host key {plan.host_keys[name]}" for name in names if name in plan.host_keys)]
+def _lock(plan: Plan, desk: Desk, change: str, *, takeover: bool = False) -> None:
+    """The devices by name, and those that filter by their host keys too: another inventory may name them otherwise.
+
+    Raises Locked with nothing newly held. What a resumed change holds already stays held.
+    """
+    names = {name for wave in plan.waves for name in (*(c.device for c in wave.candidates), *wave.in_place)}
+    desk.record.acquire(names, change, takeover=takeover)
+    try:
+        for name, key in plan.host_keys.items():
+            desk.record.acquire([f"host-key {key}"], change, takeover=takeover, device=name)
+    except errors.RemediateError:
+        if not takeover:
+            desk.record.release(change)
+        raise
 
 
 def _waves(
