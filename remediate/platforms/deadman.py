@@ -21,7 +21,7 @@ from remediate.errors import CommandRejected, DeviceError, NeedsHands, PendingCh
 from remediate.model.change import Pending, Token
 from remediate.platforms import ABSENT, ARMED, CONFIRMED, REVERTED, STUCK, PushState
 from remediate.platforms import deadman_scripts as scripts
-from remediate.platforms.deadman_scripts import FACTS, HEAD, LEFT_AS_IT_WAS, NOT_KNOWN, SOMEBODY_ELSE, STATE
+from remediate.platforms.deadman_scripts import FACTS, HEAD, LEFT_AS_IT_WAS, NOT_KNOWN, NOT_MADE, SOMEBODY_ELSE, STATE
 from remediate.platforms.session import Completed, Session
 
 __all__ = ["FACTS", "HEAD", "LEFT_AS_IT_WAS", "STATE", "DeadMan", "lacks"]
@@ -92,7 +92,7 @@ class DeadMan:
         """Runs a script as root; the exit status is the caller's to judge."""
         words = " ".join(map(shlex.quote, args))
         text = f"set -- {words}\n{script}" if words else script
-        return self._session.execute(text, stdin=stdin, root=True, timeout=60 + self._takes)
+        return self._session.execute(text, stdin=stdin, root=True, timeout=30 + self._takes)
 
     def must(self, script: str, failed: str, *args: str, stdin: str = "") -> Completed:
         """Raises CommandRejected: ``the device {failed}``, with its words; PendingChange where another push is in the
@@ -147,14 +147,20 @@ class DeadMan:
         if done.status == SOMEBODY_ELSE:
             raise self._somebody_else(done)
         words = (done.err or done.out).strip()
-        if done.status == NOT_KNOWN:
-            raise DeviceError(
-                f"the device could not load the configuration, and could not take all of it back: {words}",
-                where=self._name,
-                next="its timer takes it back, and goes on trying; remediate resume looks at what became of it",
-            )
-        if done.status:
+        if done.status == NOT_MADE:
             raise CommandRejected("the device did not load the configuration", words=words, where=self._name)
+        if done.status:
+            what = (
+                f"the device could not load the configuration, and could not take all of it back: {words}"
+                if done.status == NOT_KNOWN
+                else f"the device was interrupted as it loaded the configuration: status {done.status}, {words}"
+            )
+            raise DeviceError(
+                what,
+                where=self._name,
+                next="its timer takes back what was loaded, and goes on trying; remediate resume looks at what became "
+                "of it",
+            )
 
     def pending(self) -> Pending | None:
         for push in self._pushes().values():

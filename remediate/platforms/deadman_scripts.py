@@ -19,7 +19,8 @@ RUN = "/run/remediate"
 
 #: Exit statuses. SOMEBODY_ELSE: another push on the same subject is in the way. LEFT_AS_IT_WAS: of ``load.sh`` too: it
 #: failed, and has seen that everything is as before; with any other one but 0 it is not known what is in force.
-SOMEBODY_ELSE, LEFT_AS_IT_WAS, NOT_KNOWN = 20, 10, 6
+#: NOT_MADE: nothing is in force of it. With any other status, that of a killed script too, that is not known.
+SOMEBODY_ELSE, LEFT_AS_IT_WAS, NOT_KNOWN, NOT_MADE = 20, 10, 6, 5
 
 #: systemd and login shells need not have the sbin folders on PATH. Messages must be the programs' own, untranslated.
 HEAD = f"""\
@@ -216,30 +217,24 @@ mv reverting reverted 2>/dev/null || mv armed reverted 2>/dev/null || mv confirm
 #: alive, and only then loads.
 COMMIT = f"""{_FUNCTIONS}
 push="$state/$1"
-[ ! -e "$push" ] || {{ echo "$push exists: this push was made before" >&2; exit 3; }}
+[ ! -e "$push" ] || {{ echo "$push exists: this push was made before" >&2; exit {NOT_MADE}; }}
 subject=$(known_as "$2")
-exec 9< "$state" && locked 9 || {{ echo "$state cannot be locked" >&2; exit 3; }}
+exec 9< "$state" && locked 9 || {{ echo "$state cannot be locked" >&2; exit {NOT_MADE}; }}
 nobody_else "$1" "$subject" || exit {SOMEBODY_ELSE}
 still_claimed "$1" "$subject" || exit {SOMEBODY_ELSE}
-cd "$state/candidate-$1" || exit 3
+cd "$state/candidate-$1" || exit {NOT_MADE}
 [ "$(sha256sum < digests)" = "$4  -" ] && sha256sum -c digests >/dev/null 2>&1 ||
-    {{ echo "what lies in $state/candidate-$1 is not what was staged" >&2; exit 3; }}
-set -e
-cat /proc/sys/kernel/random/boot_id > boot
-echo $(( $(now) + $3 )) > deadline
-cd "$state"
-mv "candidate-$1" "$1"
-cd "$1"
-set +e
+    {{ echo "what lies in $state/candidate-$1 is not what was staged" >&2; exit {NOT_MADE}; }}
+cat /proc/sys/kernel/random/boot_id > boot && echo $(( $(now) + $3 )) > deadline && [ -s boot ] && [ -s deadline ] &&
+    cd "$state" && mv "candidate-$1" "$1" && cd "$1" || exit {NOT_MADE}
 rm -f "$(claim_of "$subject")"
 exec 8< .
-locked 8 || exit 3
+locked 8 || exit {NOT_MADE}
 exec 9<&-
-#: nothing was loaded
+#: Nothing was loaded, whether that can be noted or not.
 refuse() {{
-    mv staged refused 2>/dev/null || mv armed refused 2>/dev/null || exit {NOT_KNOWN}
-    disarm "$push"
-    exit 5
+    if mv staged refused 2>/dev/null || mv armed refused 2>/dev/null; then disarm "$push"; fi
+    exit {NOT_MADE}
 }}
 arm "$push" "$3" armed || refuse
 mv staged armed && true >> load.log && mv unloaded loading || refuse
@@ -248,7 +243,7 @@ sh load.sh > load.log 2>&1; ended=$?  # a file: nobody may be left who reads
 cat load.log >&2
 [ $ended = {LEFT_AS_IT_WAS} ] && mv armed refused || exit {NOT_KNOWN}
 disarm "$push"
-exit 5
+exit {NOT_MADE}
 """
 
 #: $1 subject. One line a push there: token, state, seconds left, whether its timer lives, whether it is being loaded or

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from remediate import platforms
-from remediate.errors import RemediateError
+from remediate.errors import CommandRejected, PendingChange, RemediateError
 from remediate.lab.real import hosts
 from tests.platforms import posix
 from tests.platforms.subjects import (
@@ -82,6 +82,8 @@ def check_told(subject: Subject, where: str) -> str:
 
 
 def check(subject: Subject, step: Callable[[Subject], None], failed: RemediateError | None, where: str) -> None:
+    if step is commit and isinstance(failed, CommandRejected | PendingChange):
+        assert subject.is_before(), f"{where}: said to be refused"
     name = check_told(subject, where)
     if step is save:
         assert name == platforms.CONFIRMED and subject.is_after(), where

@@ -246,7 +246,7 @@ def test_a_file_system_that_turns_read_only_once_the_archive_has_restarted(archi
     stage(archive)
     with pytest.raises(DeviceError, match="could not take all of it back") as failed:
         commit(archive)
-    assert not isinstance(failed.value, CommandRejected) and "its timer takes it back" in failed.value.next
+    assert not isinstance(failed.value, CommandRejected) and "its timer takes back" in failed.value.next
     assert archive.is_after()
     assert archive.driver.state_of(TOKEN).name == platforms.ARMED and archive.driver.pending() is not None
     with pytest.raises(NeedsHands, match=r"could not take the change .* back: .*Read-only") as stuck:
@@ -258,6 +258,19 @@ def test_a_file_system_that_turns_read_only_once_the_archive_has_restarted(archi
     fire(archive)
     hosts.until(lambda: settled(archive), what="the timer's end")
     assert archive.driver.state_of(TOKEN).name == platforms.REVERTED and archive.is_before()
+
+
+def test_a_restart_command_that_works_once_and_fails_has_not_left_it_as_it_was(archive: Archive) -> None:
+    """It runs with the new file, and what listens is what listened before the second try."""
+    archive.restart_with("[ ! -e /mnt/once ] && touch /mnt/once && sh /mnt/restart && sleep 1; exit 1")
+    stage(archive)
+    with pytest.raises(DeviceError, match="could not take all of it back") as failed:
+        commit(archive)
+    assert not isinstance(failed.value, CommandRejected)
+    assert archive.driver.state_of(TOKEN).name == platforms.ARMED and archive.is_after()
+    archive.host.must(f"echo 'sh /mnt/restart' > {STATE}/{TOKEN}/restart.sh")
+    archive.driver.rollback(TOKEN, archive.candidate)
+    assert archive.is_before()
 
 
 def test_a_host_that_restarts_with_the_new_file_has_taken_nothing_back(archive: Archive) -> None:

@@ -253,11 +253,11 @@ def common(
 {_FILE.format(file=file)}\
 {(_HANDED_OVER if reload else _NEVER).format(listening=listening)}\
 ports="{" ".join(map(str, ports))}"
-before=; full=; gone=
+before=; full=; gone=; first=
 listeners() {{ ss -Hltne '( {listening} )' | sed -n 's/.* ino:\\([0-9]*\\).*/\\1/p' | sort; }}
 lines() {{ printf '%s\\n' "$1" | grep -c .; }}
 undone() {{
-    [ -n "$before" ] && [ "$(listeners)" = "$before" ] &&
+    [ -n "$first" ] && [ "$(note)" = "$first" ] &&
         echo "the restart command changes nothing: what listened before listens still"
 }}
 now() {{ date +%s%N; }}
@@ -272,7 +272,7 @@ put() {{ mv "$beside-$1" "$file"; }}
 loaded() {{ put old && same old || return; note 2>/dev/null > in-force; true; }}
 restarted() {{
     before=$(listeners); held=$(holders); count=$(lines "$before")
-    [ -n "$full" ] || full=$count
+    [ -n "$full" ] || {{ full=$count; first=$(note); }}
     [ "$full" -gt 0 ] || full={len(tuple(ports))}
     if [ "$count" -ge "$full" ]; then gone=$(now)
     elif [ -z "$gone" ]; then gone=$(cat gone 2>/dev/null); [ -n "$gone" ] || gone=$(now); fi
