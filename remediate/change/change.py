@@ -327,6 +327,7 @@ def _waves(
         fallen=fallen,
         failed=failed,
         emergency=plan.emergency,
+        reopens=plan.reopens,
     )
 
 
