@@ -88,6 +88,8 @@ def expectations(
     nothing_outside = _nothing_outside(pacs, outside)
     if not any(e.purpose is Purpose.OUTSIDE_CLOSED for e in made):
         not_asked.append(f"the outside: {nothing_outside or _nobody_outside(pacs)}")
+    if not any(e.purpose is Purpose.CARE_PATH for e in made):
+        not_asked.append("the care path: no vantage inside, and none in a peer's place outside, looks at it")
     not_asked += [
         f"{service.kind} on port {service.port}: no control of this play concerns it; the outside may reach it"
         for service in pacs.services

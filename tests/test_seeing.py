@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from remediate import controls
 from remediate.change import gates, seeing
 from remediate.change.looking import judged
 from remediate.errors import NotKnown, PlanError, VerificationFailed
 from remediate.judge import judge
-from remediate.model.change import Wave
+from remediate.model.change import State, Wave
 from remediate.model.observation import Observation, Rung
+from remediate.model.outcome import Outcome, Waits, WaveOutcome
 from remediate.model.site import (
+    Access,
     Addresses,
     Canary,
     Pacs,
@@ -31,6 +35,7 @@ from remediate.model.site import (
 from remediate.model.verdict import Expectation, Judgement, Purpose, Verdict
 from remediate.playbook import Apply, Play
 from remediate.policy import Expected, expectations, standing
+from remediate.report import tables
 from tests.factories import CLINIC, CT, INTERNET, READERS, canary, pacs, seen
 
 INSIDE_ONLY = Addresses(inside=(Published(address=ip_address("10.10.0.5")),))
@@ -234,6 +239,16 @@ def test_a_bystander_holds_nothing_up_but_is_not_harmed_either(before: Rung, aft
         gates.check_after(look(after), bystanders={"pacs-inside"}, before=look(before))
 
 
+@pytest.mark.parametrize("peers", [(), (CT,)])
+def test_that_nobody_looks_is_said_with_every_verdict(peers: tuple[Peer, ...]) -> None:
+    archive = pacs(access=Access(peers=peers))
+    lines = {"the outside: no vantage outside looks at it": (INTERNET,), "the care path: no vantage inside": (CLINIC,)}
+    for start, places in lines.items():
+        assert any(line.startswith(start) for line in expectations(archive, ()).not_asked)
+        there = expectations(pacs(), places).not_asked
+        assert not any(line.startswith(start) for line in there)
+
+
 def test_every_inconclusive_says_why() -> None:
     unseen = judged((), {"pacs-a": (), "pacs-b": ()}, (), ALIVE)
     assert gates.reasons(unseen.judgements) == [
@@ -303,3 +318,17 @@ def test_whose_place_outside_can_be(peer: Peer, stands: bool) -> None:
     assert (standing(archive, AT_PARTNER) is not None) is stands
     purposes = {e.purpose for e in expectations(archive, [AT_PARTNER]).expectations}
     assert purposes == {Purpose.CARE_PATH if stands else Purpose.OUTSIDE_CLOSED}
+
+
+def test_of_several_waves_each_ones_reason_is_on_the_screen() -> None:
+    waves = tuple(
+        WaveOutcome(number=n, state=State.ROLLED_BACK, pacs=(f"pacs-{n}",), reason=f"reason {n}") for n in (1, 2)
+    )
+    waits = Waits(total=1, deadlines=0, pacs=0, timer=0)
+    done = Outcome(change="c", exit_status=4, waves=waves, waits=waits, reason="reason 1")
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(tables.outcome(done))
+    text = console.export_text()
+    assert "change c: taken back. reason 1" in text
+    assert "wave 2: rolled back. reason 2" in text
+    assert text.count("reason 1") == 1

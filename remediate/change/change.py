@@ -196,7 +196,9 @@ def taking_back(change: str, desk: Desk, renderer: Renderer) -> Plan:
     running: dict[str, str] = {}
     for name, result in runner.run(desk.nornir, tasks.look_at_device, hosts=names).items():
         raise_first(result.exception)
-        running[name] = result[0].result.running
+        look: tasks.DeviceLook = result[0].result
+        look.check(name)
+        running[name] = look.running
     states = {name: guarding.read(site.devices[name], text) for name, text in running.items()}
     waves = []
     for number, wave in enumerate(reversed(confirmed), start=1):
@@ -375,6 +377,7 @@ def _means(desk: Desk, journal: Journal, plan: Plan) -> Means:
         needs_approval=plan.needs_approval,
         planned_for=partial(_planned_for, plan, desk.loaded.site),
         brought=partial(provenance.brought, desk.record),
+        reached=partial(provenance.reached, desk.record),
         renderer=partial(Renderer, Path(plan.templates) if plan.templates else None),
         units=desk.units,
     )

@@ -29,6 +29,7 @@ from remediate.errors import (
     VerificationFailed,
 )
 from remediate.model.change import Candidate, Items, Journal, Plan, State, Token, Unit, Wave
+from remediate.model.observation import Question
 from remediate.model.site import Site
 from remediate.model.watch import Watch
 from remediate.render import Renderer
@@ -46,6 +47,7 @@ class Means:
     ``patience``: seconds for which a care path that does not answer yet is asked again.
     ``planned_for``: what a device, by its name, was to run when a wave begins, by its number; if the plan says so.
     ``brought``: by which changes of the record sections of ours came to be what they are on a device, or went away.
+    ``reached``: what got through to these archives before a change of the record closed them.
     ``renderer``: opens the plan's templates.
     ``now``: what windows are held against. ``needs_approval``: no wave goes on from *planned*.
     ``plan``: what is being carried out.
@@ -68,6 +70,7 @@ class Means:
     needs_approval: bool = False
     planned_for: Callable[[str, int], Running | None] = lambda _device, _wave: None
     brought: Callable[[str, Collection[str]], Mapping[str, str]] = lambda _device, _sections: {}
+    reached: Callable[[Collection[str]], Collection[Question]] = lambda _pacs: ()
     renderer: Callable[[], Renderer] = Renderer
     units: dict[str, Unit] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from remediate.model.change import Candidate, Capabilities, Wave
 from remediate.model.site import LocalVia, Site
 from remediate.model.verdict import Expectation
 from remediate.platforms import Pace
-from remediate.vantages.pace import gate_of
+from remediate.vantages.pace import MAX_PENDING, gate_of
 
 #: Seconds for any one step on one device, connecting included, unless the device is known to need longer.
 DEVICE_DEADLINE = 120.0
@@ -67,7 +67,8 @@ def at_the_devices_pace(wave: Wave, paces: Mapping[str, Pace]) -> Wave:
 def verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, float]:
     """Seconds of one round at the worst: what local deadlines can add up to, and with SSH servers' time-outs.
 
-    What waits for one another at a gate of the dial adds up, and so does the pace of the inventory's limits.
+    What waits for one another at a gate of the dial adds up, and so do the pace of the inventory's limits and what
+    waits for a free place among the opens of an SSH or SOCKS server.
     """
     limits = site.limits
     certain: dict[tuple[str, int], float] = {}
@@ -80,7 +81,10 @@ def verify_takes(expected: Iterable[Expectation], site: Site) -> tuple[float, fl
         possible[gate] = possible.get(gate, 0.0) + (connect or SSH_GIVES_UP)
     pacs = Counter(q.pacs for q in questions)
     pace = max(pacs.values(), default=0) / (limits.per_host or inf) + len(questions) / (limits.per_site or inf)
-    return max(certain.values(), default=0.0) + pace, max(possible.values(), default=0.0) + pace
+    far = Counter(q.vantage for q in questions if not isinstance(site.vantages[q.vantage].via, LocalVia))
+    turns = max((ceil(asked / MAX_PENDING) - 1 for asked in far.values()), default=0)
+    queued = turns * SSH_GIVES_UP
+    return max(certain.values(), default=0.0) + pace, max(possible.values(), default=0.0) + queued + pace
 
 
 def takes_at_most(revert_in: timedelta, expected: Iterable[Expectation], site: Site) -> timedelta:

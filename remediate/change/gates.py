@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 from remediate.change.looking import Look, judged
 from remediate.errors import CarePathBroken, Inconclusive, NotKnown, PeersNotSeen, VerificationFailed
 from remediate.model.change import Wave
-from remediate.model.observation import CanaryReport, Observation
+from remediate.model.observation import CanaryReport, Observation, Question
 from remediate.model.verdict import Judgement, Outcome, Purpose, Verdict
 
 
@@ -23,7 +23,14 @@ def baseline_of(wave: Wave, data: dict[str, Any]) -> Look:
         TypeAdapter(tuple[Observation, ...]).validate_python(data["observations"]),
         TypeAdapter(tuple[CanaryReport, ...]).validate_python(data["canaries"]),
         unasked=wave.unasked,
+        reached_earlier=TypeAdapter(tuple[Question, ...]).validate_python(data.get("reached_earlier", ())),
     )
+
+
+def credited(wave: Wave, baseline: Look, earlier: Collection[Question]) -> Look:
+    """The same baseline, judged by what got through before an earlier change."""
+    seen = baseline.observations, baseline.canaries
+    return judged(wave.expectations, wave.not_asked, *seen, unasked=wave.unasked, reached_earlier=earlier)
 
 
 def check_simulated(wave: Wave) -> None:

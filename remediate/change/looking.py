@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
@@ -40,19 +41,35 @@ _NOT_YET = UNREACHED | {Rung.BUSY, Rung.NOT_DICOM, Rung.NOT_HTTP, Rung.ABORTED, 
 
 
 class Look(Value):
-    """One round: what was seen, the vantages that could see, and what that means."""
+    """One round: what was seen, the vantages that could see, and what that means.
+
+    ``reached_earlier``: what got through before an earlier change of the record closed it, where that had to be asked.
+    """
 
     observations: tuple[Observation, ...]
     canaries: tuple[CanaryReport, ...]
     judgements: tuple[Judgement, ...]
+    reached_earlier: frozenset[Question] = frozenset()
 
     @property
     def reached(self) -> frozenset[Question]:
-        return frozenset(o.question for o in self.observations if o.rung.reachable)
+        return self.reached_earlier | {o.question for o in self.observations if o.rung.reachable}
+
+    @property
+    def not_credited(self) -> frozenset[str]:
+        """The archives that are unreachable from a vantage of which nobody knows that it ever reached them."""
+        return frozenset(
+            j.pacs
+            for j in self.judgements
+            for f in j.findings
+            if f.outcome is Outcome.UNKNOWN and f.observation is not None and f.observation.rung is Rung.UNREACHABLE
+        )
 
     def record(self) -> dict[str, Any]:
         """For the journal: verdicts and facts, not the expectations, which are in the plan."""
+        earlier = sorted(question.model_dump_json() for question in self.reached_earlier)
         return {
+            **({"reached_earlier": [json.loads(text) for text in earlier]} if earlier else {}),
             "verdicts": {j.pacs: j.verdict for j in self.judgements},
             "unasked": {j.pacs: {side.purpose: side.why for side in j.unasked} for j in self.judgements if j.unasked},
             "observations": [o.model_dump(mode="json") for o in self.observations],
@@ -182,6 +199,7 @@ def judged(
     asked_after: datetime | None = None,
     reached_before: Collection[Question] = (),
     unasked: Mapping[str, tuple[Unasked, ...]] = MappingProxyType({}),
+    reached_earlier: Collection[Question] = (),
 ) -> Look:
     observations, canaries = tuple(observations), tuple(canaries)
     judgements = tuple(
@@ -192,12 +210,14 @@ def judged(
             canaries,
             not_asked=not_asked.get(pacs, ()),
             asked_after=asked_after,
-            reached_before=reached_before,
+            reached_before=(*reached_before, *reached_earlier),
             unasked=unasked.get(pacs, ()),
         )
         for pacs in dict.fromkeys((*not_asked, *(e.question.pacs for e in expectations)))
     )
-    return Look(observations=observations, canaries=canaries, judgements=judgements)
+    return Look(
+        observations=observations, canaries=canaries, judgements=judgements, reached_earlier=frozenset(reached_earlier)
+    )
 
 
 def _not_yet(judgements: Iterable[Judgement]) -> list[Question]:

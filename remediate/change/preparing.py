@@ -10,7 +10,7 @@ from remediate.change import evidence, gates, lacking, live, windows
 from remediate.change.devices import Devices, Means, Progress
 from remediate.change.looking import Eyes
 from remediate.change.machine import Step
-from remediate.errors import DeviceError, Inconclusive, NotApproved
+from remediate.errors import Inconclusive, NotApproved
 from remediate.model.change import State, Wave
 from remediate.model.device import LOCAL
 from remediate.model.rule import ArchiveIntent
@@ -57,6 +57,8 @@ class Preparation:
         paths = self._live_paths()
         watch.stage(wave.number, "baseline", "what every vantage can do now")
         before = self._eyes.look(wave.expectations, wave.not_asked, unasked=wave.unasked)
+        if before.not_credited:
+            before = gates.credited(wave, before, self.means.reached(before.not_credited))
         self.at.before = before
         self.judgements = before.judgements
         units = {name: unit.model_dump() for name, unit in self.at.units.items()}
@@ -93,8 +95,7 @@ class Preparation:
             return
 
         def check(name: str, look: tasks.DeviceLook) -> None:
-            if look.lacks:
-                raise DeviceError("cannot take a safe change:\n  - " + "\n  - ".join(look.lacks), where=name)
+            look.check(name)
             tasks.check_nothing_pending(name, look.pending)
             self._devices.fit(name, look.running)
 

@@ -20,6 +20,7 @@ Title = Literal["before", "after", "taken back"]
 _ROUNDS: dict[str, Title] = {"baseline": "before", "looked": "after", "rolled back": "taken back"}
 _OBSERVATIONS = TypeAdapter(tuple[Observation, ...])
 _CANARIES = TypeAdapter(tuple[CanaryReport, ...])
+_QUESTIONS = TypeAdapter(tuple[Question, ...])
 
 
 def wave_story(wave: Wave, entries: Sequence[Entry]) -> WaveStory:
@@ -110,6 +111,8 @@ def _rounds(wave: Wave, entries: Sequence[Entry]) -> Iterator[Round]:
         title = _ROUNDS[entry.kind]
         observations = _OBSERVATIONS.validate_python(entry.data["observations"])
         canaries = _CANARIES.validate_python(entry.data["canaries"])
+        if title == "before":
+            reached = frozenset(_QUESTIONS.validate_python(entry.data.get("reached_earlier", ())))
         judgements = [
             judge(
                 pacs,
@@ -123,7 +126,7 @@ def _rounds(wave: Wave, entries: Sequence[Entry]) -> Iterator[Round]:
             for pacs in entry.data["verdicts"]
         ]
         if title == "before":
-            reached = frozenset(o.question for o in observations if o.rung.reachable)
+            reached |= {o.question for o in observations if o.rung.reachable}
         yield Round(
             title=title,
             at=entry.at,

@@ -57,7 +57,9 @@ def headline(made: Document) -> str:
     if not made.change.ended and made.change.outcome is not State.NEEDS_HANDS:
         return f"{of} has not ended: it stands at {made.change.outcome}; remediate resume goes on with it"
     reason = made.change.reason.partition("\n")[0] or next((w.reason for w in made.waves if w.reason), "")
-    match made.change.outcome:
+    outcome = made.change.outcome
+    ended_so = _and(dict.fromkeys(name for wave in made.waves if wave.state is outcome for name in wave.pacs)) or pacs
+    match outcome:
         case State.CONFIRMED if made.change.takes_back:
             return f"{of} took back change {made.change.takes_back}, which opens {pacs} again"
         case State.CONFIRMED:
@@ -67,11 +69,12 @@ def headline(made: Document) -> str:
                 return f"{of} restricted {closed}, which stays reachable, proved it, and was confirmed"
             return f"{of} closed {closed} to the outside, proved it, and was confirmed"
         case State.ROLLED_BACK:
-            return f"{of} on {pacs} was taken back: {reason}"
+            return f"{of} on {ended_so} was taken back: {reason}"
         case State.NEEDS_HANDS:
-            return f"{of} on {pacs} NEEDS HANDS: {reason}"
+            return f"{of} on {ended_so} NEEDS HANDS: {reason}"
         case State.STOPPED:
-            return f"{of} on {pacs} stopped before anything was pushed: {reason}"
+            there = " there" if ended_so != pacs else ""
+            return f"{of} on {ended_so} stopped before anything was pushed{there}: {reason}"
         case _:
             verdicts = {v for wave in made.waves for look in wave.rounds for v in look.verdicts.values()}
             said = f"{of} changed nothing on {pacs}: {_and(sorted(verdicts)) or 'nothing was looked at'} already"
@@ -265,7 +268,7 @@ def _ends(one: WaveStory, devices: Sequence[DeviceStory]) -> Iterator[Line]:
             case "unchanged":
                 yield Line(passage.at, "Nothing to change: nothing was pushed.")
             case "stopped":
-                yield Line(passage.at, "Stopped before anything was pushed.", _why(one))
+                yield Line(passage.at, "Stopped before anything of this wave was pushed.", _why(one))
             case "held":
                 yield Line(passage.at, f"Held open{armed}, not confirmed: something was not known.")
             case "rolling back":

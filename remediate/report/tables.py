@@ -14,7 +14,7 @@ from rich.text import Text
 from remediate.model.base import span
 from remediate.model.change import Entry, OpenSessions, Plan, State, Wave
 from remediate.model.observation import Rung
-from remediate.model.outcome import Outcome, WaveOutcome
+from remediate.model.outcome import Outcome
 from remediate.model.verdict import Finding, Judgement, Purpose, Verdict
 from remediate.model.verdict import Outcome as Met
 from remediate.report import meaning, story
@@ -298,6 +298,12 @@ def outcome(done: Outcome) -> RenderableType:
             for judgement in wave.judgements
             for line in story.scope(judgement.pacs, judgement.unasked)
         ),
+        # The first one is in the last sentence.
+        *(
+            Text(f"wave {w.number}: {w.state.value}. {w.reason}")
+            for w in done.waves
+            if w.reason not in ("", done.reason)
+        ),
         *(
             Text(f"{device}: its services did not answer for {seconds:.1f} s")
             for wave in done.waves
@@ -334,21 +340,17 @@ def sentence(done: Outcome) -> str:
     return "\n".join(lines)
 
 
-def _of(waves: Iterable[WaveOutcome]) -> str:
-    return "; ".join(f"wave {wave.number} ({', '.join(wave.pacs)})" for wave in waves)
-
-
 def _ended(done: Outcome) -> str:
     states = {wave.state for wave in done.waves}
     if State.NEEDS_HANDS in states:
         return f"NEEDS HANDS. {done.reason}"
-    stood = State.CONFIRMED in states or done.stays or done.fallen
+    more = " more" if State.CONFIRMED in states or done.stays or done.fallen else ""
     if back := [wave for wave in done.waves if wave.state is State.ROLLED_BACK]:
         if not any(wave.pushed for wave in back):
-            return f"stopped before anything{' more' if stood else ''} was pushed. {done.reason}"
-        return f"taken back{f': {_of(back)}' if stood else ''}. {done.reason}"
+            return f"stopped before anything{more} was pushed. {done.reason}"
+        return f"{_waves(done, State.ROLLED_BACK, 'was ')}taken back. {done.reason}"
     if State.STOPPED in states:
-        return f"stopped before anything{' more' if stood else ''} was pushed. {done.reason}"
+        return f"{_waves(done, State.STOPPED)}stopped before anything{more} was pushed. {done.reason}"
     exposed = [j.pacs for wave in done.waves for j in wave.judgements if j.verdict is not Verdict.PROTECTED]
     if State.CONFIRMED in states:
         said = "confirmed" + (f"; not protected: {', '.join(exposed)}" if exposed else ": closed outside, care goes on")
@@ -357,6 +359,13 @@ def _ended(done: Outcome) -> str:
         said = f"nothing was changed, and not protected: {', '.join(exposed)}"
         return f"{said}. {done.reason}" if done.reason else said
     return "nothing to change: protected already"
+
+
+def _waves(done: Outcome, state: State, verb: str = "") -> str:
+    """Which of several waves ended so; of the others it is not true."""
+    if len({wave.state for wave in done.waves}) == 1:
+        return ""
+    return f"wave {', '.join(str(wave.number) for wave in done.waves if wave.state is state)} {verb}"
 
 
 def changes(found: Iterable[ChangeSummary]) -> Table:

@@ -113,8 +113,8 @@ def framework(
 
 
 class DeviceLook(Value):
-    """``lacks``: why nothing may be pushed there, and then the device is asked no more; ``running``: the configuration,
-    whole; ``unit``: who answered; ``pace``: how fast.
+    """``lacks``: why nothing may be pushed there; ``running``: the configuration, whole, "" where it is not shown, and
+    that is lacking; ``unit``: who answered; ``pace``: how fast.
     """
 
     lacks: tuple[str, ...]
@@ -122,6 +122,13 @@ class DeviceLook(Value):
     pending: Pending | None
     unit: Unit
     pace: platforms.Pace = platforms.Pace()
+
+    def check(self, device: str) -> None:
+        """Raises DeviceError with what the device lacks for a safe change."""
+        if self.lacks:
+            raise DeviceError(
+                "cannot take a safe change:" + "".join(f"\n  - {lack}" for lack in self.lacks), where=device
+            )
 
 
 def check_nothing_pending(device: str, pending: Pending | None) -> None:
@@ -147,7 +154,12 @@ def look_at_device(
     device = _session(task)
     now = device.unit()
     lacks = (*device.preflight(controls.get(task.host.name, ())), *unit.stranger(_device(task), now))
-    running, pending = ("", None) if lacks else (device.running_config(), device.pending())
+    try:
+        running, pending = device.running_config(), device.pending()
+    except CommandRejected:
+        if not lacks:
+            raise
+        running, pending = "", None  # it is among what is lacking
     look = DeviceLook(lacks=lacks, running=running, pending=pending, unit=now, pace=device.pace())
     check(task.host.name, look)
     return Result(host=task.host, result=look)

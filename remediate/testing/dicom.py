@@ -79,7 +79,7 @@ class ScriptedPeer:
         self.address = address
         self.port = port
 
-    def connection(self, within: float = 5.0) -> Peer:
+    def connection(self, within: float = 30.0) -> Peer:
         """The next connection that has ended, in the order of their ends. TimeoutError after ``within`` seconds."""
         try:
             return self._ended.get(timeout=within)

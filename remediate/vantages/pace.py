@@ -11,6 +11,8 @@ from remediate.model.site import Limits
 
 #: The gate that all DICOM services of a PACS share; every other service has one of its own, by its port.
 ASSOCIATIONS = 0
+#: A filtered open lives in an SSH or SOCKS server until its connect(2) gives up: this many at a time at each.
+MAX_PENDING = 64
 
 
 def gate_of(question: Question) -> tuple[str, int]:

@@ -28,13 +28,12 @@ from remediate.model.observation import Rung
 from remediate.model.site import IPAddress, SocksVia, Vantage
 from remediate.model.stream import ByteCapExceeded, DialFailed, StreamEnded, StreamReset
 from remediate.vantages.local import TcpStream, tcp_socket
+from remediate.vantages.pace import MAX_PENDING
 
 #: Seconds for connecting to the server, and once more for its greeting and login.
 SERVER_WAIT = 10.0
 #: The server's own connect(2) gives up after about 130 s; only its words tell *filtered* from a slow vantage.
 SERVER_CONNECT_WAIT = 140.0
-#: A filtered CONNECT lives in the server until its connect(2) gives up: this many at a time.
-MAX_PENDING = 64
 
 VERSION, CONNECT, SUCCEEDED = 5, 1, 0
 #: RFC 1928 3.

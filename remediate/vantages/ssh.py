@@ -13,13 +13,12 @@ from remediate.errors import VantageError
 from remediate.model.observation import Rung
 from remediate.model.site import IPAddress, SshVia, Vantage
 from remediate.model.stream import DialFailed
+from remediate.vantages.pace import MAX_PENDING
 from remediate.vantages.stream import PeerStream
 
 LOGIN_WAIT = 20.0
 #: The server's own connect(2) gives up after about 130 s; only its words tell *filtered* from a slow vantage.
 SERVER_CONNECT_WAIT = 140.0
-#: A filtered open lives in the server until its connect(2) gives up: this many at a time.
-MAX_PENDING = 64
 #: A vantage that is gone is noticed after about 40 s of silence.
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 10, 3
 

@@ -19,10 +19,13 @@ from remediate.change.devices import Devices, Means, Progress
 from remediate.errors import DeadlineExceeded, PlanError
 from remediate.inventory import Loaded, load, starter
 from remediate.model.change import Candidate, Wave
+from remediate.model.site import SshVia
+from remediate.model.verdict import Expectation
 from remediate.platforms import PLATFORMS, Pace
 from remediate.playbook import Play
 from remediate.runner import LoopRunner
 from remediate.tasks import framework
+from remediate.vantages.pace import MAX_PENDING
 from tests.cli.test_init import filled_in
 from tests.quiet import Quiet
 
@@ -89,6 +92,20 @@ def test_the_advice_is_long_enough_and_can_be_set(seconds: float, able: tuple[An
     assert playbook.parse_duration(durations.spelled(advice)) == advice
     shorter = advice - max(one.revert_step for one in able)
     assert shorter.total_seconds() * 0.8 < seconds or shorter < max(one.revert_min for one in able)
+
+
+@pytest.mark.parametrize("archives", [1, MAX_PENDING, MAX_PENDING + 1, 3 * MAX_PENDING])
+def test_a_wave_of_many_archives_waits_for_the_servers_free_places(site: Loaded, archives: int) -> None:
+    """So many opens at a time are left to an SSH server: with one more, the last waits until the first has ended."""
+    some, *_ = (e for _, planned in plays(site, "cisco_ios") for e in planned.expectations)
+    outside = next(name for name, vantage in site.site.vantages.items() if isinstance(vantage.via, SshVia))
+
+    def asked(number: int) -> Expectation:
+        question = some.question.model_copy(update={"pacs": f"pacs-{number}", "vantage": outside})
+        return some.model_copy(update={"question": question})
+
+    _, possible = durations.verify_takes(map(asked, range(archives)), site.site)
+    assert possible // durations.SSH_GIVES_UP == -(-archives // MAX_PENDING), "and a little for the pace"
 
 
 def test_typing_is_within_the_timer(site: Loaded) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,14 @@ import yaml
 from rich.console import Console
 
 from remediate.change import looking
-from remediate.errors import PlanError
+from remediate.errors import DeviceUnreachable, PlanError
 from remediate.model.change import Plan, State
 from remediate.model.outcome import Outcome
 from remediate.model.verdict import Grade, Verdict
+from remediate.platforms.cisco_ios.driver import CiscoIos
 from remediate.report import export, export_markdown, story, tables
 from tests.change.fleet import Fleet, fleet
-from tests.change.test_waves import entries, run, states
+from tests.change.test_waves import Told, entries, run, states
 
 ACCEPTED = "  accept_unseen: [archive-b]\n"
 BY_NAME = "accepted by name (accept_unseen)"
@@ -207,3 +209,46 @@ def test_a_peer_outside_who_is_cut_off_has_it_taken_back(one: Fleet, tmp_path: P
     assert (done.exit_status, states(done)) == (4, [State.ROLLED_BACK])
     assert "care path from at-partner" in done.reason
     assert one.guarded() == {"archive-a": False}
+
+
+# -- evidence -----------------------------------------------------------------------------------------
+
+
+def test_who_came_is_in_the_record_before_anything_is_armed(one: Fleet, tmp_path: Path) -> None:
+    """Somebody outside is connected, and stays so: the push ends that, and takes the translation away."""
+    planned = one.planned("  accept: [ward]\n")
+    published = planned[0].site.pacs["archive-a"].addresses.outside[0].address
+    stranger = f"127.{str(published).split('.')[1]}.66.7"
+    port = planned[0].site.pacs["archive-a"].services[0].port
+    with socket.create_connection((str(published), port), source_address=(stranger, 0)):
+        done = run(planned, tmp_path / "r.db")
+    assert done.exit_status == 0, done.reason
+    found = entries(tmp_path / "r.db")
+    kinds = [entry.kind for entry in found]
+    assert kinds.index("evidence") < kinds.index("baseline") < kinds.index("arming")
+    traces = found[kinds.index("evidence")].data["evidence"]["edge-a"]
+    assert (stranger, str(published)) in {(t["source"], t["published"]) for t in traces["translations"]}
+    hit = [c for c in traces["counters"] if f"{published}/32" in c["destinations"] and c["packets"]]
+    assert {counter["place"] for counter in hit} == {"OUTSIDE-IN"}
+    assert traces["lacks"] == []
+    document = export.document(found)
+    assert document.waves[0].kept is not None
+    assert stranger in export.as_json(document)
+    assert f"edge-a: {stranger} to {published} port {port}" in markdown(tmp_path / "r.db")
+    told = [more for line in story.wave(document, document.waves[0]) for more in line.more]
+    assert any(text.startswith(f"edge-a: {stranger} to {published}") for text in told), "on the screen, too"
+
+
+def test_a_device_that_shows_nothing_stops_nothing(one: Fleet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its session is lost in the middle: the next step logs in afresh."""
+
+    def lost(self: CiscoIos, *_: object) -> None:
+        self.abort()
+        raise DeviceUnreachable("the session ended", where="edge-a")
+
+    monkeypatch.setattr(CiscoIos, "evidence", lost)
+    told = Told()
+    done = run(one.planned(), tmp_path / "r.db", told)
+    assert (done.exit_status, states(done)) == (0, [State.CONFIRMED]), done.reason
+    assert "edge-a: not kept as evidence: could not be asked: the session ended" in told.notes
+    assert "not kept: could not be asked" in markdown(tmp_path / "r.db")

@@ -169,10 +169,10 @@ def started(path: Path, *options: str) -> subprocess.Popen[str]:
 
 
 def test_ctrl_c_returns_at_once_with_what_is_known(responder: Callable[..., int], listed: Callable[..., Path]) -> None:
-    """Two silent archives would hold it for their whole deadline."""
+    """Two silent archives would hold it for their whole deadline, and then be among what is known."""
     port, silent = responder(2000), responder(2, "silent")
     path = listed(2000, port, *({"address": str(FIRST + n), "port": silent} for n in range(2)))
-    with started(path, "--deadline", "3600") as process:
+    with started(path, "--deadline", "60") as process:
         assert process.stdout is not None and process.stderr is not None
         first = process.stdout.readline()
         process.send_signal(signal.SIGINT)

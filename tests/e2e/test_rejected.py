@@ -11,7 +11,7 @@ from tests.e2e.conftest import User
 from tests.e2e.test_spine import rungs
 from tests.e2e.test_unpublish import PLAYBOOK, shell
 
-pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 
 #: What nftables says, and what is seen of it over SSH.
 ANSWERS = {
@@ -91,5 +91,9 @@ def test_a_right_change_is_confirmed_where_the_firewall_rejects_what_is_left(use
     seen = {one["rung"] for one in looked.data["observations"] if one["question"]["vantage"] == "internet"}
     assert seen == {"unreachable"}
     again = user.do(*run)
-    assert again.status == 3, "without a baseline it is not credited to anybody"
-    assert "never reached the archive" in again.err
+    assert again.status == 0, again.err
+    assert [wave["state"] for wave in again.json["waves"]] == ["unchanged"], "the record knows who reached it before"
+    user.record_file.unlink()
+    forgotten = user.do(*run)
+    assert forgotten.status == 3, "without it that is credited to nobody"
+    assert "vantage internet never reached the archive, and may have no way there" in forgotten.out

@@ -209,6 +209,7 @@ def planned(user: User, limit: str) -> Path:
     plan = user.folder / f"{limit}.json"
     done = user.do("plan", str(user.site.playbook), *user.inventory(), "--limit", limit, "--out", str(plan))
     assert done.status == 0, done.err
+    assert "warning" not in done.err, "the lab's playbook fits its vantages"
     return plan
 
 

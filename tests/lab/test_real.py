@@ -250,6 +250,6 @@ def test_what_is_written(site: LabSite) -> None:
         via = described.vantages[name].via
         assert isinstance(via, SshVia) and (via.key, via.known_hosts) == (str(site.key), str(site.known_hosts))
     (play,) = yaml.safe_load(site.playbook.read_text())
-    assert play["serial"] == [1, "100%"] and play["vars"] == {"revert_in": "2m"}
+    assert play["serial"] == [1, "100%"] and play["vars"] == {"revert_in": "10m"}
     assert site.key.stat().st_mode & 0o777 == 0o600
     assert json.loads((site.folder / "lab.json").read_text())["ready"] is True

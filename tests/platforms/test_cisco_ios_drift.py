@@ -378,3 +378,27 @@ def test_a_list_of_20000_lines_is_cloned_and_brought_back() -> None:
     assert now.config.bound[WAN, "in"] == "RMD1.OUTSIDE-IN"
     assert len(now.config.lists["RMD1.OUTSIDE-IN"].entries) == 20000 + 7
     assert SPEC.simulate(EDGE, now, made.inverse).config == SPEC.read(EDGE, text).config
+
+
+# -- what whoever approves is told ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOTH_BOUND, []),
+        (running(), ["way out, where there is no access list now"]),
+        (running("", ""), ["way in, where there is no access list", "way out, where there is no access list now"]),
+        (
+            running(OUT, " ip access-group NOTHING in\n ip access-group OUT out\n"),
+            ["way in, where there is NOTHING, which has no entry and lets everything pass now"],
+        ),
+    ],
+    ids=["two lists", "one list", "no list", "an empty one"],
+)
+def test_a_new_list_on_an_interface_is_said_in_words(text: str, said: list[str]) -> None:
+    remarks = guarding.remarks(EDGE, candidate(text, NORTH), text)
+    assert len(remarks) == len(said)
+    for remark, words in zip(remarks, said, strict=True):
+        assert remark.startswith(f"edge-1: a new access list will stand on {WAN}'s {words}")
+    assert guarding.remarks(EDGE, candidate(guarded(text), NORTH), guarded(text)) == []

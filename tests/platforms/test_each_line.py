@@ -6,7 +6,9 @@ without anybody's doing, and one of which the device says that it is stuck can b
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -108,12 +110,18 @@ def again(subject: Subject) -> None:
     assert subject.is_before()
 
 
+def places(step: Callable[[Subject], None], mode: str) -> Iterator[int]:
+    """The numbers of the programs to be hit: all of them take an hour, and every twelfth, another for each case, does
+    in the suite. The last one is where nothing is hit any more.
+    """
+    stride = 1 if os.environ.get("REMEDIATE_EVERY_LINE") else 12
+    return count(1 + (5 * list(STEPS).index(step) + 3 * MODES.index(mode)) % stride, stride)
+
+
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: step.__name__)
 @pytest.mark.parametrize("mode", MODES)
 def test_each_program_of_each_step(subject: Subject, step: Callable[[Subject], None], mode: str) -> None:
-    at, hit = 0, "."
-    while hit:
-        at += 1
+    for at in places(step, mode):
         for before in STEPS[step]:
             before(subject)
         subject.host.break_at(mode, at)
@@ -127,4 +135,5 @@ def test_each_program_of_each_step(subject: Subject, step: Callable[[Subject], N
         assert hit or failed is None, where
         check(subject, step, failed, where)
         again(subject)
-    assert at > 3
+        if not hit:
+            break

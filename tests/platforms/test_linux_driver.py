@@ -191,3 +191,20 @@ def test_what_a_device_lacks_is_said(fresh_site: LabSite, access: tuple[Device, 
         made.close()
     assert "no interface wan9" in lack
     assert "wan" in lack
+
+
+def test_evidence_of_a_guard_that_is_in_force(
+    fresh_site: LabSite, driver: LinuxNftables, access: tuple[Device, Login]
+) -> None:
+    """Counters of ours, read over SSH as root; whatever the machine's log holds, it may be read."""
+    pacs = inventory.load(fresh_site.inventory).site.pacs["pacs-north"]
+    addresses = {door.address for how in Addressing for door in pacs.doors(how)}
+    ports = [service.port for service in pacs.services]
+    before = driver.evidence(addresses, ports)
+    assert (before.lacks, [one for one in before.counters if one.ours]) == ((), [])
+    push(fresh_site, driver, access[0])
+    traces = driver.evidence(addresses, ports)
+    ours = [one for one in traces.counters if one.ours]
+    assert {one.place for one in ours} == {"inet remediate acl_pacs-north"}
+    assert {one.action for one in ours} == {"drop"}
+    driver.rollback(TOKEN, candidate(fresh_site, access[0], driver.running_config()))

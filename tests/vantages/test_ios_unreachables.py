@@ -166,7 +166,7 @@ def user(wire: Wire, start_sshd: StartSshd, folder: Path, limit: str) -> Iterato
         yield made
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("limit", LIMITS)
 def test_a_right_change_whose_denial_is_answered_so_is_confirmed(
     wire: Wire, start_sshd: StartSshd, tmp_path: Path, limit: str
@@ -188,7 +188,29 @@ def test_a_right_change_whose_denial_is_answered_so_is_confirmed(
             assert "unreachable" in together and together <= {"unreachable", "filtered"}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
+def test_who_reached_it_before_it_was_closed_is_known_by_the_record(
+    wire: Wire, start_sshd: StartSshd, tmp_path: Path
+) -> None:
+    """The guard of an archive that answers so can be changed, and changed again; a baseline then reaches nothing."""
+    with user(wire, start_sshd, tmp_path, LIMITS["no limit"]) as somebody:
+        file = somebody.site.inventory / "hosts.yaml"
+        hosts = yaml.safe_load(file.read_text())
+        run_it = ("run", str(somebody.site.playbook), "--format", "json")
+        accepted: list[str] = []
+        for number in (0, 11, 12):
+            if number:
+                peers = hosts["archive"]["data"]["access"]["peers"]
+                peers.append({"name": f"ct-{number}", "address": wire.layout.at(20, number), "roles": ["web"]})
+                file.write_text(yaml.safe_dump(hosts, sort_keys=False))
+                accepted += ["--accept", f"ct-{number}"]  # nobody stands in its place
+            status, done, said = somebody.do(*run_it, *accepted)
+            assert (status, [wave["state"] for wave in done["waves"]]) == (0, ["confirmed"]), said
+        status, done, said = somebody.do(*run_it, *accepted)
+        assert (status, [wave["state"] for wave in done["waves"]]) == (0, ["unchanged"]), said
+
+
+@pytest.mark.timeout(600)
 def test_an_archive_that_is_closed_so_already(wire: Wire, start_sshd: StartSshd, tmp_path: Path) -> None:
     """Nobody has a baseline: over SSH it is credited through a canary behind the router, and to nothing else."""
     with user(wire, start_sshd, tmp_path, LIMITS["no limit"]) as somebody:

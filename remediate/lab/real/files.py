@@ -268,7 +268,7 @@ def playbook(layout: Layout) -> list[dict[str, Any]]:
             "hosts": "pacs",
             "serial": [1, "100%"] if layout.archive_count == 1 else [1, "25%", "100%"],
             "max_fail_percentage": 0,
-            "vars": {"revert_in": "2m"},
+            "vars": {"revert_in": "10m"},
             "tasks": [
                 {"name": "Only known peers reach the archive", "apply": "acl"},
                 {"name": "Look from outside and from the clinic", "verify": {"from": ["internet", "clinic"]}},

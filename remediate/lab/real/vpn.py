@@ -110,7 +110,7 @@ def playbook() -> list[dict[str, Any]]:
         {
             "name": "Only the VPN reaches the archives from outside",
             "hosts": "pacs",
-            "vars": {"revert_in": "2m"},
+            "vars": {"revert_in": "10m"},
             "tasks": [
                 {"name": "From outside only through the VPN", "apply": "vpn_only"},
                 {"name": "Look from everywhere", "verify": {"from": ["internet", "roadside", "clinic", "remote"]}},
