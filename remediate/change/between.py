@@ -96,7 +96,8 @@ def standing(plan: Plan, progress: Mapping[int, Progress], means: Means, *, ask:
 
 def tell(standing: Standing, means: Means) -> None:
     if standing.seen:
-        means.watch.note(f"still confirmed: {', '.join(standing.seen)}")
+        said = "still confirmed" if not means.plan.reopens else "taken back for good"
+        means.watch.note(f"{said}: {', '.join(standing.seen)}")
     for name, error in standing.doubtful.items():
         tell_person = means.watch.alarm if isinstance(error, NotAsConfirmed) else means.watch.note
         tell_person(f"confirmed earlier, and not seen to be so now: {name}: {error.what}")

@@ -339,6 +339,7 @@ def _waves(
         fallen=fallen,
         failed=failed,
         emergency=plan.emergency,
+        reopens=plan.reopens,
     )
 
 

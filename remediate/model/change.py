@@ -156,6 +156,11 @@ class Plan(Value):
         return bool(self.allowed_signers) and not self.emergency
 
     @property
+    def reopens(self) -> bool:
+        """Whether it takes an earlier change back: what it confirms is open again."""
+        return any(wave.reopens for wave in self.waves)
+
+    @property
     def digest(self) -> str:
         return sha256(canonical(self.model_dump(mode="json")))
 

@@ -46,7 +46,8 @@ class Outcome(Value):
     ``stays``: the PACS whose waves stay confirmed although a later one did not go through; ``fallen``: those that were
     confirmed and are no longer as they were, with why. ``failed``: a wave was
     taken back or could not be done, other than by Ctrl-C or by the window. ``rollback``: what took ``stays`` back.
-    ``emergency``: why it was run without the approval that it needed.
+    ``emergency``: why it was run without the approval that it needed. ``reopens``: it took an earlier change back, so
+    what it confirmed is open again.
     """
 
     change: str
@@ -59,3 +60,4 @@ class Outcome(Value):
     failed: bool = False
     rollback: Outcome | None = None
     emergency: str = ""
+    reopens: bool = False

@@ -97,14 +97,16 @@ class Session:
                     file.write(line)
                     file.flush()
                     self._netmiko = ConnectHandler(**how, alt_key_file=file.name)
-            self._netmiko.remote_conn_pre.get_transport().sock.settimeout(_LOOKS_UP)
+            transport = self._netmiko.remote_conn_pre.get_transport()
+            transport.sock.settimeout(_LOOKS_UP)
+            #: Read now: once the session is lost, paramiko no longer tells it.
+            self._host_key: str = transport.get_remote_server_key().fingerprint
             self._hostname: str = self._netmiko.base_prompt
 
     @property
     def host_key(self) -> str:
         """Its fingerprint, of the unit that answered."""
-        fingerprint: str = self._netmiko.remote_conn_pre.get_transport().get_remote_server_key().fingerprint
-        return fingerprint
+        return self._host_key
 
     @property
     def prompt_name(self) -> str:

@@ -100,7 +100,10 @@ def facts(made: Document) -> list[str]:
         p for w in made.waves if w.state is State.CONFIRMED and change.outcome is not State.CONFIRMED for p in w.pacs
     ]
     if kept:
-        lines.append(f"confirmed before that, and not taken back by this change: {_and(dict.fromkeys(kept))}")
+        said = "confirmed before that, and not taken back by this change"
+        if change.takes_back:
+            said = "opened again before that, for good"
+        lines.append(f"{said}: {_and(dict.fromkeys(kept))}")
     lines += [text for wave in made.waves for text in nothing_to_close(wave)]
     not_begun = [str(wave.number) for wave in made.waves if not wave.passages]
     if not_begun:

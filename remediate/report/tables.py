@@ -332,7 +332,8 @@ def sentence(done: Outcome) -> str:
     lines = [_ended(done)]
     if done.stays:
         back = "taken back too" if done.rollback else f"`remediate rollback {done.change}` takes that back"
-        lines.append(f"confirmed before: {', '.join(done.stays)}; {back}")
+        said = "confirmed before" if not done.reopens else "taken back for good"
+        lines.append(f"{said}: {', '.join(done.stays)}; {back}")
     if done.fallen:
         fallen = "; ".join(f"{name} ({why})" for name, why in done.fallen.items())
         lines.append(f"confirmed earlier, and NO LONGER IN FORCE: {fallen}")
