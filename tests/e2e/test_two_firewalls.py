@@ -226,15 +226,30 @@ def test_each_change_of_one_firewall_is_taken_back_alone(user: User) -> None:
 
 
 def test_a_plan_from_before_another_change_of_ours_is_refused_with_its_name(user: User) -> None:
-    plan = planned(user, FIRST)
-    other = user.do(*user.run("--limit", SECOND))
+    """It would close two archives, and one of them has been closed meanwhile: what it shows is no longer true."""
+    plan = planned(user, f"{FIRST},{SECOND}")
+    other = user.do(*user.run("--limit", FIRST))
     assert other.status == 0, other.err
     done = user.do("run", str(plan), *user.inventory())
     assert done.status == 3, done.out + done.err
     assert other.json["change"] in done.out + done.err
-    stands(user, SECOND)
-    assert user.do("run", str(planned(user, FIRST)), *user.inventory()).status == 0
+    stands(user, FIRST)
+    assert user.do("run", str(planned(user, SECOND)), *user.inventory()).status == 0
     stands(user, FIRST, SECOND)
+
+
+def test_a_plan_that_shows_the_same_after_another_change_of_ours_is_run(user: User) -> None:
+    """What the other change left is neither in it nor touched by it, and each is taken back alone."""
+    plan = planned(user, FIRST)
+    other = user.do(*user.run("--limit", SECOND))
+    assert other.status == 0, other.err
+    done = user.do("run", str(plan), *user.inventory(), "--format", "json")
+    assert done.status == 0, done.out + done.err
+    (anew,) = [entry.data for entry in user.entries() if entry.kind == "made anew"]
+    assert (anew["device"], anew["sections"], anew["same"]) == ("fw-north", [f"acl_{SECOND}"], True)
+    stands(user, FIRST, SECOND)
+    assert user.do("rollback", done.json["change"], *user.inventory()).status == 0
+    stands(user, SECOND)
 
 
 # -- the starter's playbooks -----------------------------------------------------------------------------
