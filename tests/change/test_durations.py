@@ -155,7 +155,8 @@ def test_a_step_has_the_time_of_its_wave(site: Loaded) -> None:
 
     loop = LoopRunner(deadline=0.05)
     nornir = framework(site.nornir, site.site, loop)
-    means = cast("Means", SimpleNamespace(nornir=nornir, watch=Quiet()))
+    journal = SimpleNamespace(change="20260102-120000-abcd")
+    means = cast("Means", SimpleNamespace(nornir=nornir, watch=Quiet(), journal=journal))
     try:
         hurried = Devices(wave(timedelta(minutes=4), candidate()), means, Progress())
         with pytest.raises(DeadlineExceeded):
