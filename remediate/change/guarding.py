@@ -280,8 +280,8 @@ def _diff(
             unified_diff(
                 before.text.splitlines(),
                 after.text.splitlines(),
-                f"{device.name} running",
-                f"{device.name} candidate",
+                f"{device.name}, before",
+                f"{device.name}, after",
                 lineterm="",
             )
         )
@@ -290,7 +290,7 @@ def _diff(
     old = _printed(device, was, {s.name: s.previous for s in was}, before, renderer) if was else ""
     new = text if now else ""
     lines = unified_diff(
-        old.splitlines(), new.splitlines(), f"{device.name} running", f"{device.name} candidate", "", "", 3, ""
+        old.splitlines(), new.splitlines(), f"{device.name}, before", f"{device.name}, after", "", "", 3, ""
     )
     return "\n".join(lines)
 

@@ -373,4 +373,6 @@ def _first_line(error: BaseException) -> str:
             error = cause
         cause = cause.__cause__ or cause.__context__
     text = str(error).strip()
+    if not text and isinstance(error, EOFError):
+        return "the connection was lost; the device may have started anew"
     return text.splitlines()[0] if text else type(error).__name__
