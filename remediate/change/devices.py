@@ -16,7 +16,7 @@ from nornir.core.task import AggregatedResult, Task
 from remediate import platforms, runner, tasks
 from remediate.change import guarding
 from remediate.change.durations import TIMER_SLACK
-from remediate.change.guarding import Running
+from remediate.change.guarding import Running, Since
 from remediate.change.looking import PATIENCE, Look, raise_first
 from remediate.change.watch import Stopwatch
 from remediate.errors import (
@@ -87,7 +87,7 @@ class Progress:
     ``fitted``: the candidates that were made anew for what runs there, by device.
     ``begun``: the devices on which a push was begun; ``loaded``: those on which it was in force, as the journal tells.
     ``doubt``: why it was not seen to be as it was confirmed, when it was looked at again in this run.
-    ``others``: device → what others changed there between the push and its being taken back.
+    ``since``: device → what differs there from before the push, once that is taken back.
     """
 
     state: State = State.PLANNED
@@ -106,7 +106,7 @@ class Progress:
     fitted: dict[str, Candidate] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     loaded: set[str] = field(default_factory=set)
-    others: dict[str, str] = field(default_factory=dict)
+    since: dict[str, Since] = field(default_factory=dict)
     doubt: RemediateError | None = None
 
     def noted(self, kind: str, device: str) -> None:
@@ -325,16 +325,20 @@ class Devices:
         """``told``: whether the watch hears of it; the same failure again and again is told once."""
         steady = self.means.steady
         on = partial(self.on, names=(name,), nornir=steady, told=told)
+        device, candidate = self.means.site.devices[name], self.candidates[name]
+        over = (platforms.REVERTED, platforms.ABSENT)
         try:
-            on(tasks.take_back, tokens=self.at.tokens, candidates=self.candidates)
+            standing, found = on(tasks.read_back, tokens=self.at.tokens)[name][0].result
+            if found.name not in over:
+                on(tasks.take_back, tokens=self.at.tokens, candidates=self.candidates)
             running, state = on(tasks.read_back, tokens=self.at.tokens)[name][0].result
-            if state.name not in (platforms.REVERTED, platforms.ABSENT):
+            if state.name not in over:
                 raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
             if state.down is not None:
                 self.at.down_back[name] = state.down
-            device, before = self.means.site.devices[name], self.at.running.get(name)
-            if others := guarding.check_restored(device, self.candidates[name], running, before):
-                self.at.others[name] = others
+            self.at.since[name] = guarding.check_restored(device, candidate, running, self.at.running.get(name))
+            if found.name not in over:
+                guarding.check_neighbours(device, candidate, standing, running)
             on(tasks.forget, tokens=self.at.tokens)
             on(tasks.discard)
         except RemediateError:

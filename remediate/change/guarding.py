@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import unified_diff
-from typing import Any
+from typing import Any, NamedTuple
 
 from remediate import platforms
 from remediate.errors import DriftError, PlanError, Unprovable
@@ -195,25 +195,53 @@ def check_at_boot(device: Device, boot: str, running: str) -> None:
     _check_sections(device, read(device, boot), read(device, running), "what is in force", "at the next start")
 
 
-def check_restored(device: Device, candidate: Candidate, running: str, before: str | None) -> str:
-    """Raises DriftError unless every section of ours is again what it was. Returns what differs outside the guard:
-    what others did meanwhile stays theirs.
+class Since(NamedTuple):
+    """What differs from before a push that is undone. ``lost``: neighbours' sections that are no longer as they were;
+    ``more``: what others did besides, as text.
+    """
 
-    ``before``: what ran before the push; without it only the candidate's own sections can be told.
+    lost: tuple[str, ...] = ()
+    more: str = ""
+
+
+def check_restored(device: Device, candidate: Candidate, running: str, before: str | None) -> Since:
+    """Raises DriftError unless the candidate's own sections are again what they were. What others did meanwhile stays
+    theirs, sections of ours for other archives included: they may have come with another change.
+
+    ``before``: what ran before the push.
     """
     now = read(device, running)
-    was = read(device, before) if before is not None else None
-    previous = dict(was.sections) if was is not None else {s.name: s.previous for s in candidate.sections}
-    names = (*previous, *(name for name in now.sections if was is not None and name not in previous))
-    wrong = [name for name in names if now.sections.get(name) != previous.get(name)]
-    if wrong:
+    if wrong := [s.name for s in candidate.sections if now.sections.get(s.name) != s.previous]:
         raise DriftError(
             f"these sections of the guard are not as before: {', '.join(wrong)}"
             + (f"\n{_lines(before, running, 'before')}" if before else ""),
             where=device.name,
             next="look at the guard on the device",
         )
-    return _lines(was.foreign, now.foreign, "before") if was is not None and was.foreign != now.foreign else ""
+    if before is None:
+        return Since()
+    was = read(device, before)
+    own = {section.name for section in candidate.sections}
+    lost = [name for name, rules in was.sections.items() if name not in own and now.sections.get(name) != rules]
+    more = [_lines(was.foreign, now.foreign, "before")] if was.foreign != now.foreign else []
+    more += [
+        f"  section {name} of the guard is there now"
+        for name in sorted(now.sections.keys() - was.sections.keys() - own)
+    ]
+    return Since(tuple(sorted(lost)), "\n".join(more))
+
+
+def check_neighbours(device: Device, candidate: Candidate, before: str, after: str) -> None:
+    """Raises DriftError where undoing the candidate, between the two, has touched another archive's section."""
+    was, now = read(device, before).sections, read(device, after).sections
+    own = {section.name for section in candidate.sections}
+    wrong = sorted(n for n in was.keys() | now.keys() if n not in own and was.get(n) != now.get(n))
+    if wrong:
+        raise DriftError(
+            f"taking it back has changed other sections of the guard: {', '.join(wrong)}",
+            where=device.name,
+            next="look at the guard on the device; remediate run with their playbook puts it there again",
+        )
 
 
 _SIMULATED = "what was simulated"

@@ -67,9 +67,15 @@ class Undoing:
                 differences, exposed = [f"could not be looked at again: {error}"], []
         for name, down in self._at.down_back.items():
             watch.note(f"{name}: its services did not answer for {down:.1f} s while it was taken back")
-        for name, others in self._at.others.items():
-            watch.note(f"{name}: somebody else has changed it meanwhile; that is left as it is:\n{others}")
-        more: Mapping[str, Any] = {"down": self._at.down_back, "others": self._at.others}
+        others = {name: since.more for name, since in self._at.since.items() if since.more}
+        for name, text in others.items():
+            watch.note(f"{name}: others have changed it since before the push; that is left as it is:\n{text}")
+        differences += [
+            f"{name}: section {section} of the guard, which is not this change's, is not as it was before the push"
+            for name, since in self._at.since.items()
+            for section in since.lost
+        ]
+        more: Mapping[str, Any] = {"down": self._at.down_back, "others": others}
         said = {
             "why": reason.what,
             "was_in_force": sorted(self._at.loaded),

@@ -110,9 +110,22 @@ def test_a_neighbours_section_that_is_lost_is_seen_after_the_push_and_after_taki
     second = guarding.candidate(waves.device, guarding.sections(waves.device, [intent(2)], before), before, RENDERER)
     with pytest.raises(DriftError, match="acl_pacs-1 of the guard is not what was simulated"):
         guarding.check_applied(waves.device, second, running_with(waves, 2), before)
-    with pytest.raises(DriftError, match="not as before: acl_pacs-1"):
-        guarding.check_restored(waves.device, second, waves.running, before)
-    assert guarding.check_restored(waves.device, second, before, before) == ""
+    assert guarding.check_restored(waves.device, second, waves.running, before).lost == ("acl_pacs-1",)
+    with pytest.raises(DriftError, match="has changed other sections of the guard: acl_pacs-1"):
+        guarding.check_neighbours(waves.device, second, before, waves.running)
+    assert guarding.check_restored(waves.device, second, before, before) == guarding.Since()
+    guarding.check_neighbours(waves.device, second, before, before)
+
+
+def test_what_another_change_has_made_meanwhile_is_no_part_of_taking_ours_back(waves: Waves) -> None:
+    """A second record's change came between our look and our push, which was refused: nothing of that is undone."""
+    ours = guarding.candidate(
+        waves.device, guarding.sections(waves.device, [intent(2)], waves.running), waves.running, RENDERER
+    )
+    since = guarding.check_restored(waves.device, ours, running_with(waves, 1), waves.running)
+    assert (since.lost, since.more) == ((), "  section acl_pacs-1 of the guard is there now")
+    with pytest.raises(DriftError, match="not as before: acl_pacs-2"):
+        guarding.check_restored(waves.device, ours, running_with(waves, 2), waves.running)
 
 
 def test_the_next_start_must_load_every_section_that_is_in_force(waves: Waves) -> None:
