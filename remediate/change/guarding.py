@@ -196,15 +196,17 @@ def check_at_boot(device: Device, boot: str, running: str) -> None:
 
 
 def check_restored(device: Device, candidate: Candidate, running: str, before: str | None) -> str:
-    """Raises DriftError unless every section of ours is again what it was. Returns what differs outside the guard:
-    what others did meanwhile stays theirs.
+    """Raises DriftError unless every section of ours is again what it was. Returns what differs besides: what others
+    did meanwhile stays theirs, and so does a section that another change has put beside it since, for its own archive.
 
     ``before``: what ran before the push; without it only the candidate's own sections can be told.
     """
     now = read(device, running)
     was = read(device, before) if before is not None else None
     previous = dict(was.sections) if was is not None else {s.name: s.previous for s in candidate.sections}
-    names = (*previous, *(name for name in now.sections if was is not None and name not in previous))
+    own = {section.name for section in candidate.sections}
+    came = [name for name in now.sections if was is not None and name not in previous]
+    names = (*previous, *(name for name in came if name in own))
     wrong = [name for name in names if now.sections.get(name) != previous.get(name)]
     if wrong:
         raise DriftError(
@@ -213,7 +215,10 @@ def check_restored(device: Device, candidate: Candidate, running: str, before: s
             where=device.name,
             next="look at the guard on the device",
         )
-    return _lines(was.foreign, now.foreign, "before") if was is not None and was.foreign != now.foreign else ""
+    theirs = "".join(f"another change has put section {name} there since\n" for name in came)
+    return theirs + (
+        _lines(was.foreign, now.foreign, "before") if was is not None and was.foreign != now.foreign else ""
+    )
 
 
 _SIMULATED = "what was simulated"
