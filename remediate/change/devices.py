@@ -85,7 +85,8 @@ class Progress:
     ``hooks``: where people's own steps stand, by ``change.hooks``.
     ``units``: who answered, by device.
     ``fitted``: the candidates that were made anew for what runs there, by device.
-    ``begun``: the devices on which a push was begun; ``loaded``: those on which it was in force, as the journal tells.
+    ``begun``: the devices on which a push was begun; ``loaded``: those on which it was in force, as the journal tells;
+    ``confirming``: those on which a confirm was begun.
     ``doubt``: why it was not seen to be as it was confirmed, when it was looked at again in this run.
     ``since``: device → what differs there from before the push, once that is taken back.
     """
@@ -106,6 +107,7 @@ class Progress:
     fitted: dict[str, Candidate] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     loaded: set[str] = field(default_factory=set)
+    confirming: set[str] = field(default_factory=set)
     since: dict[str, Since] = field(default_factory=dict)
     doubt: RemediateError | None = None
 
@@ -115,6 +117,8 @@ class Progress:
             self.begun.add(device)
         elif kind == "pushed":
             self.loaded.add(device)
+        elif kind == "confirming":
+            self.confirming.add(device)
 
 
 def _told(task: Callable[..., Any], devices: int, watch: Watch) -> Callable[..., Any]:
@@ -336,7 +340,10 @@ class Devices:
                 raise DeviceError(f"the change is {state.name} after it was taken back", where=name)
             if state.down is not None:
                 self.at.down_back[name] = state.down
-            self.at.since[name] = guarding.check_restored(device, candidate, running, self.at.running.get(name))
+            # A push that was over before, and that nobody of ours had begun to confirm, cannot be what stands there.
+            settled = found.name in over and name not in self.at.confirming
+            before = self.at.running.get(name)
+            self.at.since[name] = guarding.check_restored(device, candidate, running, before, settled=settled)
             if found.name not in over:
                 guarding.check_neighbours(device, candidate, standing, running)
             on(tasks.forget, tokens=self.at.tokens)

@@ -204,26 +204,31 @@ class Since(NamedTuple):
     more: str = ""
 
 
-def check_restored(device: Device, candidate: Candidate, running: str, before: str | None) -> Since:
+def check_restored(
+    device: Device, candidate: Candidate, running: str, before: str | None, *, settled: bool = False
+) -> Since:
     """Raises DriftError unless the candidate's own sections are again what they were. What others did meanwhile stays
     theirs, sections of ours for other archives included: they may have come with another change.
 
-    ``before``: what ran before the push.
+    ``before``: what ran before the push. ``settled``: nothing of the push can be there, so that what stands in the
+    place of its sections came with another change too.
     """
     now = read(device, running)
-    if wrong := [s.name for s in candidate.sections if now.sections.get(s.name) != s.previous]:
+    wrong = [s.name for s in candidate.sections if now.sections.get(s.name) != s.previous]
+    if wrong and not settled:
         raise DriftError(
             f"these sections of the guard are not as before: {', '.join(wrong)}"
             + (f"\n{_lines(before, running, 'before')}" if before else ""),
             where=device.name,
             next="look at the guard on the device",
         )
+    theirs = [f"  section {name} of the guard is another change's now, or a person's" for name in wrong]
     if before is None:
-        return Since()
+        return Since(more="\n".join(theirs))
     was = read(device, before)
     own = {section.name for section in candidate.sections}
     lost = [name for name, rules in was.sections.items() if name not in own and now.sections.get(name) != rules]
-    more = [_lines(was.foreign, now.foreign, "before")] if was.foreign != now.foreign else []
+    more = theirs + ([_lines(was.foreign, now.foreign, "before")] if was.foreign != now.foreign else [])
     more += [
         f"  section {name} of the guard is there now"
         for name in sorted(now.sections.keys() - was.sections.keys() - own)

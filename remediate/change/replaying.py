@@ -41,11 +41,11 @@ def replay(entries: list[Entry]) -> tuple[Plan | None, dict[int, Progress]]:
             at.armed_at = entry.at
         elif entry.kind == "made anew":
             at.fitted[entry.data["device"]] = Candidate.model_validate(entry.data["candidate"])
-        elif entry.kind in ("pushing", "pushed"):
+        elif entry.kind in ("pushing", "pushed", "confirming"):
             at.noted(entry.kind, entry.data["device"])
             if entry.kind == "pushing":
                 at.pushed_at = entry.at  # the last one's
-            elif "down" in entry.data:
+            elif entry.kind == "pushed" and "down" in entry.data:
                 at.down[entry.data["device"]] = entry.data["down"]
     return plan, progress
 

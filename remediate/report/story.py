@@ -102,7 +102,7 @@ def facts(made: Document) -> list[str]:
     if kept:
         said = "confirmed before that, and not taken back by this change"
         if change.takes_back:
-            said = "opened again before that, for good"
+            said = "taken back before that, for good"
         lines.append(f"{said}: {_and(dict.fromkeys(kept))}")
     lines += [text for wave in made.waves for text in nothing_to_close(wave)]
     not_begun = [str(wave.number) for wave in made.waves if not wave.passages]

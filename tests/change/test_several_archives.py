@@ -126,6 +126,8 @@ def test_what_another_change_has_made_meanwhile_is_no_part_of_taking_ours_back(w
     assert (since.lost, since.more) == ((), "  section acl_pacs-1 of the guard is there now")
     with pytest.raises(DriftError, match="not as before: acl_pacs-2"):
         guarding.check_restored(waves.device, ours, running_with(waves, 2), waves.running)
+    settled = guarding.check_restored(waves.device, ours, running_with(waves, 2), waves.running, settled=True)
+    assert settled.more == "  section acl_pacs-2 of the guard is another change's now, or a person's"
 
 
 def test_the_next_start_must_load_every_section_that_is_in_force(waves: Waves) -> None:

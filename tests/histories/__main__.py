@@ -181,6 +181,8 @@ def carry_out(cases: list[dict[str, object]], tree: Path, folder: Path, workers:
     done: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
     ended = threading.Event()
     used = [p for p in PLATFORMS if not waiting[p].empty()]
+    if not used:
+        return
     started = []
     for number in range(max(workers, len(used))):
         platform = used[number % len(used)]

@@ -96,7 +96,6 @@ def _guard(name: str, guarded: bool, seen: Seen, wires: Wire) -> Iterator[Broken
 _NAMES = r"((?:a\d)(?:, a\d)*)"
 _KEPT = re.compile(rf"(?:still confirmed|confirmed before): {_NAMES}")
 _REOPENED = re.compile(rf"OPEN TO THE OUTSIDE AGAIN: {_NAMES}")
-_FOR_GOOD = re.compile(rf"taken back for good: {_NAMES}")
 _WAVE = re.compile(rf"^\s*\d+\s+{_NAMES}\s+(confirmed|unchanged|rolled back)\s", re.MULTILINE)
 
 
@@ -117,7 +116,7 @@ def sentences(out: str, err: str, wires: Wire, *, reopens: bool, reachable: Mapp
             yield Broken("untrue", f"{name} is called confirmed, and is open to the outside")
         if reachable[name] and not wires.inside[name]:
             yield Broken("untrue", f"{name} is called confirmed, and the clinic is not served")
-    for names in [*_REOPENED.findall(err), *_FOR_GOOD.findall(out + err)]:
+    for names in _REOPENED.findall(err):
         for name in names.split(", "):
             if reachable[name] and not wires.outside[name]:
                 yield Broken("untrue", f"{name} is called open again, and is closed to the outside")

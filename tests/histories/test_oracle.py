@@ -55,8 +55,6 @@ ROW = " 1      a1     {}     protected \n"
         (ROW.format("confirmed"), "", CLOSED, False),
         ("", "! OPEN TO THE OUTSIDE AGAIN: a1", CLOSED, True),
         ("", "! OPEN TO THE OUTSIDE AGAIN: a1", OPEN, False),
-        ("", "taken back for good: a1", CLOSED, True),
-        ("", "taken back for good: a1", OPEN, False),
         ("", "Traceback (most recent call last):\nKeyError: 1", CLOSED, True),
     ],
 )
