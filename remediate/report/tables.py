@@ -363,10 +363,11 @@ def _ended(done: Outcome) -> str:
 
 
 def _waves(done: Outcome, state: State, verb: str = "") -> str:
-    """Which of several waves ended so; of the others it is not true."""
-    if len({wave.state for wave in done.waves}) == 1:
+    """Which of several waves ended so, and of which archives; of the others it is not true."""
+    if len({wave.state for wave in done.waves}) == 1 and not done.stays and not done.fallen:
         return ""
-    return f"wave {', '.join(str(wave.number) for wave in done.waves if wave.state is state)} {verb}"
+    waves = (f"{wave.number} ({', '.join(wave.pacs)})" for wave in done.waves if wave.state is state)
+    return f"wave {', '.join(waves)} {verb}"
 
 
 def changes(found: Iterable[ChangeSummary]) -> Table:

@@ -105,7 +105,7 @@ def test_a_failed_wave_is_taken_back_and_says_what_stays(second_fails: Fleet, tm
     assert found[-1].data["stays"] == ["archive-a"]
     told_of = story.facts(export.document(found))
     assert "confirmed before that, and not taken back by this change: archive-a" in told_of
-    assert tables.sentence(done).startswith("taken back: wave 2 (archive-b). ")
+    assert tables.sentence(done).startswith("wave 2 (archive-b) was taken back. ")
     assert tables.sentence(done).endswith(f"`remediate rollback {done.change}` takes that back")
     headline = story.headline(export.document(found))
     assert headline.startswith(f"change {done.change} on archive-b was taken back: "), "archive-a is closed"
