@@ -286,8 +286,9 @@ class Routers:
         return found
 
     def save(self) -> None:
+        """A revert may have taken back what a colleague had saved while a push was provisional: they look, too."""
         for device, edits in self._edits.items():
-            if edits.running != edits.boot:
+            if edits.running != edits.boot or edits.perhaps:
                 self._terminals[device].type("write memory")
                 edits.boot = list(edits.running)
 

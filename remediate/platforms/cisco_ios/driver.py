@@ -253,7 +253,16 @@ class CiscoIos:
             return
         if self._at.marker() == (saved := self._at.marker("startup-config")) or saved is None or saved.token != token:
             return
-        self.save(token)
+        try:
+            self.save(token)
+        except DeviceError as error:
+            raise DeviceError(
+                f"the push {token} is over, and the next start would bring it back: somebody saved it while it was "
+                f"provisional. What runs now is not saved in its place by this program: {error.what}",
+                where=self._name,
+                next="see which of these lines are to stay, type those in that are missing, and `write memory`; then: "
+                "remediate resume",
+            ) from error
 
     def live_peers(self, addresses: Collection[IPAddress], ports: Collection[int]) -> LivePeers:  # noqa: ARG002
         """An access list keeps no connections, and a translation that never changes is not taken away when they end."""
