@@ -61,6 +61,6 @@ def test_what_fails_again_and_again_is_told_once(site: Site, monkeypatch: pytest
         with pytest.raises(DeviceUnreachable):
             of_wave.undo(ROUTER)
     assert len(tried) > 2
-    assert watch.failed == ["take back"]
+    assert watch.failed == ["read back"]
     (note,) = watch.notes
     assert "no session with the device" in note and "when its own timer must have ended" in note
