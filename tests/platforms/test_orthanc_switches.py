@@ -94,12 +94,17 @@ def test_controls_come_and_go_in_any_order_and_leave_one_another_alone(first: in
     assert Document(undone).get(()) == Document(after(FILE, candidate(FILE, *intents[1:]))).get(())
 
 
-def test_what_another_control_changed_is_no_drift_and_what_is_nobody_s_is() -> None:
-    made = candidate(FILE, WEB)
-    guarding.check_base(DEVICE, made, after(FILE, candidate(FILE, TLS)))
-    for text in (FILE.replace("10.20.0.77", "10.20.0.78"), after(FILE, made)):
+def test_what_another_control_changed_is_told_from_what_is_nobody_s() -> None:
+    """Both stop a plan as it is; for the first it can be made anew."""
+    made, meanwhile = candidate(FILE, WEB), candidate(FILE, TLS)
+    nobodys = FILE.replace("10.20.0.77", "10.20.0.78")
+    for text in (after(FILE, meanwhile), nobodys, after(FILE, made)):
         with pytest.raises(DriftError):
             guarding.check_base(DEVICE, made, text)
+    guarding.check_base(DEVICE, made, FILE)
+    changed = {section.name for section in meanwhile.sections}
+    assert set(guarding.drifted_sections(DEVICE, made, after(FILE, meanwhile)) or ()) == changed
+    assert guarding.drifted_sections(DEVICE, made, nobodys) is None
 
 
 def test_a_template_that_touches_another_control_s_settings_is_refused(tmp_path: Path) -> None:

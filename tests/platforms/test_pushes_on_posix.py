@@ -216,7 +216,8 @@ def test_two_names_of_one_device_leave_one_guard_for_its_boot(fw: Filter) -> Non
 
 
 def test_a_device_that_would_load_nothing_is_refused_before_anything_is_changed(fw: Filter) -> None:
-    fw.host.must("ip link add wan type veth peer name lan && rmdir /etc/network/if-pre-up.d")
+    fw.host.must("ip link add wan type veth peer name lan && ip link set wan up && ip link set lan up")
+    fw.host.must("rmdir /etc/network/if-pre-up.d")
     (lack,) = fw.driver.preflight()
     assert lack.startswith("nothing that is known would load the guard at the next boot")
     guard = factories.FIREWALL.guard.model_copy(update={"boot": "/etc/rc.local"})
