@@ -21,9 +21,9 @@ def check_left(change: str, device: str, section: Section, there: Items | None) 
         return
     if there is None:
         raise DriftError(
-            f"nothing is there any more of section {section.name} of the guard, which change {change} left",
+            f"section {section.name} of the guard is not what change {change} left",
             where=device,
-            next="there is nothing to take back of it; remediate run puts it there again",
+            next="nothing of it is there any more, so there is nothing to take back; remediate run puts it there again",
         )
     more = _singles(there) - _singles(section.rules)
     if more or not all(isinstance(item, Rule) for item in there):

@@ -139,9 +139,8 @@ def run(
         made = made.model_copy(update={"emergency": emergency.strip()})
     if diff or check:
         common.err().print(tables.plan(made, diff=diff))
-    for warning in made.warnings:
-        common.err().print(Text(f"warning: {warning}", style="yellow"))
     if check:
+        _warn(made)
         for line in hooks.rehearse(made, common.loaded(inventory)) if any(own_code.hooks_of(made)) else ():
             common.err().print(line, markup=False)
         if playbook.suffix == PLAN:  # it was made of that playbook as it is now, perhaps with a --limit
@@ -153,6 +152,7 @@ def run(
     if made.needs_approval:
         approval.approver(made, given)  # before there is a record
     with common.desk(inventory, record, forks=forks, verbose=verbose, clock=clock) as desk:
+        _warn(made)
         common.give_notice(notice.of_plan(made, desk.loaded.site), verbose=verbose)
         undo = Renderer(templates) if rollback_all else None
         done = change.run(made, desk, approval=given, hand=hand, undo=undo)
@@ -278,6 +278,11 @@ def _check_out(to: Path) -> None:
 
 def _not_there(to: Path, why: str) -> UsageError:
     return UsageError(f"--out {to}: the plan cannot be written there: {why}", next="name a file in an existing folder")
+
+
+def _warn(plan: Plan) -> None:
+    for warning in plan.warnings:
+        common.err().print(Text(f"warning: {warning}", style="yellow"))
 
 
 def _plan_in(path: Path, inventory: Path, *, changed: bool) -> Plan:

@@ -62,7 +62,7 @@ def test_whom_our_own_denials_shut_out() -> None:
         ((permit(TWO), DENY), None),
         ((DENY, permit(ONE)), None),
         ((permit(ONE, TWO), DENY.model_copy(update={"note": "behind 2 of others' entries"})), None),
-        (None, "nothing is there any more of section acl_pacs-north"),
+        (None, "nothing of it is there any more"),
         ((permit(ONE), permit(ip_network("10.0.0.0/8")), DENY), "is not what change c left"),
         ((DENY.model_copy(update={"action": Action.PERMIT}),), "is not what change c left"),
         ((Setting(key=("a",), value="1"),), "is not what change c left"),

@@ -31,7 +31,6 @@ from tests.cli.prompt import HOSTS, SECRET, Said, User
 Make = Callable[[User], object]
 ROOT = Path(__file__).parents[2]
 #: Not said to people as commands: our marks on devices, and a sentence.
-#: Words of remarks on a router, and of sentences.
 NO_COMMANDS = {(word, "") for word in ("armed", "digest", "guard", "owner", "push")} | {("that", "wrote")}
 
 

@@ -117,6 +117,6 @@ def test_where_nothing_is_left_of_it_that_is_said(site: Site) -> None:
     lines = ["interface GigabitEthernet0/0", " no ip access-group RMD1-out.GigabitEthernet0_0 out"]
     lines += [f"no ip access-list extended {name}" for name in names]
     site.colleague("configure terminal", *lines, "end", *in_list(*(f"no {line}" for line in own)), "write memory")
-    with pytest.raises(DriftError, match="nothing is there any more of section acl_archive") as caught:
+    with pytest.raises(DriftError, match="nothing of it is there any more") as caught:
         rolled_back(site)
     assert "there is nothing to take back of it" in (caught.value.next or "")
