@@ -62,7 +62,7 @@ class WaveRun:
                 if not self._devices.candidates or not self._ready.needed():
                     self._discard()
                     why = "; ".join(gates.reasons(j for j in self.judgements if j.pacs not in self.wave.bystanders))
-                    self.reason = Inconclusive(why, next="see what is open, or asked of nobody") if why else None
+                    self.reason = Inconclusive(why, next=self._next_where_unchanged()) if why else None
                     said = {"why": why} if why else {}
                     self._step(Step.UNCHANGED, verdicts={j.pacs: j.verdict for j in self.judgements}, **said)
                     return self.state
@@ -108,6 +108,15 @@ class WaveRun:
                 return self._take_back(VerificationFailed("; ".join(texts) or "nothing was pushed"))
         finally:
             self._devices.close_sessions()
+
+    def _next_where_unchanged(self) -> str:
+        if not self.wave.in_place:
+            return "see what is open, or asked of nobody"
+        sections = ", ".join(name for names in self.wave.in_place.values() for name in names)
+        return (
+            f"when the plan was made {sections} stood there already: see whether a change has taken that away since "
+            "(remediate record list), and plan again"
+        )
 
     def _saved_before_the_crash(self) -> State:
         """Confirmed before; what it is now is looked at before anything is said of it."""

@@ -29,13 +29,13 @@ umask 077
 state={STATE}; run={RUN}
 """
 
-#: What a preflight must know of the machine itself; a platform's own questions follow.
+#: What a preflight must know of the machine itself; a platform's own questions follow. Several may ask at a time.
 FACTS = f"""{HEAD}
 echo "uid=$(id -u)"
 if [ -d /run/systemd/system ]; then echo timer=systemd; elif command -v setsid >/dev/null; then echo timer=setsid; fi
 command -v flock >/dev/null && echo flock=yes
 command -v sha256sum >/dev/null && echo sha256sum=yes
-mkdir -p "$state" && true > "$state/.writable" && rm "$state/.writable" && echo state=writable
+mkdir -p "$state" && true > "$state/.writable.$$" && rm "$state/.writable.$$" && echo state=writable
 """
 
 _FUNCTIONS = f"""{HEAD}

@@ -119,4 +119,4 @@ def test_where_nothing_is_left_of_it_that_is_said(site: Site) -> None:
     site.colleague("configure terminal", *lines, "end", *in_list(*(f"no {line}" for line in own)), "write memory")
     with pytest.raises(DriftError, match="nothing of it is there any more") as caught:
         rolled_back(site)
-    assert "there is nothing to take back of it" in (caught.value.next or "")
+    assert "there is nothing to take back" in (caught.value.next or "")

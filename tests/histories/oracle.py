@@ -93,10 +93,11 @@ def _guard(name: str, guarded: bool, seen: Seen, wires: Wire) -> Iterator[Broken
         yield Broken("unconfirmed, at boot", f"{name}: the next boot brings a guard that no record calls confirmed")
 
 
+_WELL = "protected"
 _NAMES = r"((?:a\d)(?:, a\d)*)"
 _KEPT = re.compile(rf"(?:still confirmed|confirmed before): {_NAMES}")
 _REOPENED = re.compile(rf"OPEN TO THE OUTSIDE AGAIN: {_NAMES}")
-_WAVE = re.compile(rf"^\s*\d+\s+{_NAMES}\s+(confirmed|unchanged|rolled back)\s", re.MULTILINE)
+_WAVE = re.compile(rf"^\s*\d+\s+{_NAMES}\s+(confirmed|unchanged|rolled back)\s+(\S.*?)\s*$", re.MULTILINE)
 
 
 def sentences(out: str, err: str, wires: Wire, *, reopens: bool, reachable: Mapping[str, bool]) -> Iterator[Broken]:
@@ -108,9 +109,13 @@ def sentences(out: str, err: str, wires: Wire, *, reopens: bool, reachable: Mapp
     closed = set()
     for kept in _KEPT.findall(out + err):
         closed |= set(kept.split(", "))
-    for names, state in _WAVE.findall(out):
-        if state != "rolled back" and not reopens:
+    for names, state, verdicts in _WAVE.findall(out):
+        if state == "confirmed" and not reopens:
             closed |= set(names.split(", "))
+        elif state == "unchanged":  # of these the verdict is what is said
+            closed |= {
+                n for n, verdict in zip(names.split(", "), verdicts.split(", "), strict=False) if verdict == _WELL
+            }
     for name in sorted(closed):
         if reachable[name] and wires.outside[name]:
             yield Broken("untrue", f"{name} is called confirmed, and is open to the outside")
