@@ -96,18 +96,24 @@ class WaveRun:
                     if self.state is State.ARMED:
                         self._step(Step.PUSHED)
                     return self._finish()
-                why = {
-                    platforms.REVERTED: "the device has taken the change back by its own timer",
-                    platforms.ARMING: "the program ended while it set the revert timer, which must end first",
-                    # Not every device remembers what its timer took back.
-                    platforms.ABSENT: "the program ended before the push reached the device"
-                    if self.state is State.ARMED
-                    else "the device has taken the change back by its own timer, or has started anew",
-                }
-                texts = [f"{name}: {why.get(state, state)}" for name, state in states.items()]
+                texts = [f"{name}: {self._what_became(name, state)}" for name, state in states.items()]
                 return self._take_back(VerificationFailed("; ".join(texts) or "nothing was pushed"))
         finally:
             self._devices.close_sessions()
+
+    def _what_became(self, name: str, state: str) -> str:
+        """Of a push, in words, by what its device says of it."""
+        if state == platforms.REVERTED:
+            return "the device has taken the change back by its own timer"
+        if state == platforms.ARMING:
+            return "the program ended while it set the revert timer, which must end first"
+        if state != platforms.ABSENT:
+            return state
+        # Not every device remembers what its timer took back.
+        if name in self.at.loaded:
+            return "the device has taken the change back by its own timer, or has started anew"
+        before = "the program ended before the push reached the device"
+        return f"{before}, or its own timer has taken the change back" if name in self.at.begun else before
 
     def _next_where_unchanged(self) -> str:
         if not self.wave.in_place:
