@@ -178,7 +178,9 @@ class LabSite:
         else:
             to = [str(archive.address), str(i.dicom_port)]
         titles = ["-aet", i.clinic_ae_title, "-aec", archive.ae_title]
-        return not self.exec(host, ["echoscu", "-to", str(seconds), *titles, *to]).returncode
+        # For the connection, for the association and for the answer: the way may be cut between any two of them.
+        limits = [word for option in ("-to", "-ta", "-td") for word in (option, str(seconds))]
+        return not self.exec(host, ["echoscu", *limits, *titles, *to]).returncode
 
     def _wait(self, role: str, port: int, what: str) -> None:
         hosts.until(lambda: self.listening(role, port), what=f"{what} of {role} on port {port}")
