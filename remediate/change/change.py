@@ -314,6 +314,8 @@ def _waves(
             stays, fallen = standing.stays, {name: error.what for name, error in standing.fallen.items()}
             between.tell(standing, means)
             status = statuses.worst(status, *standing.exit_statuses)
+        elif standing.doubtful:  # what cannot be looked at any more is said, though all was well a moment ago
+            between.tell(standing._replace(seen=()), means)
         telling.ends((at.state for at in progress.values()), status)
     except errors.RecordError as error:
         if not means.armed:

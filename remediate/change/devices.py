@@ -258,28 +258,25 @@ class Devices:
             self._applied[name] = running
 
     def check_in_force(self, name: str, running: str) -> None:
-        """Raises NotInForce unless every section of ours is as simulated; what others did since is theirs."""
-        device = self.means.site.devices[name]
-        try:
-            guarding.check_sections(device, self.candidates[name], running, self.at.running[name])
-        except DriftError as error:
-            raise NotInForce(
-                f"the guard is not in force any more: {error.what}",
-                where=name,
-                next="see whether the device has started anew, or who took it away; then run again",
-            ) from error
+        """Raises NotInForce unless what this wave made of its sections is in force. Only these count: another change
+        may have come beside them since, and is no reason to take ours back.
+        """
+        self._check_own(name, running, "in force")
 
     def check_own(self, name: str, boot: str, running: str) -> None:
-        """Raises NotInForce unless what this wave made of its sections is in force and loaded at the next start."""
-        device = self.means.site.devices[name]
-        for text, place in ((running, "in force"), (boot, "loaded at the next start")):
-            sections = guarding.read(device, text).sections
-            if wrong := [s.name for s in self.candidates[name].sections if sections.get(s.name) != s.rules]:
-                raise NotInForce(
-                    f"not {place} as it was confirmed: section {', '.join(wrong)} of the guard",
-                    where=name,
-                    next="see what changed it since (remediate record list), then run the playbook again",
-                )
+        """As ``check_in_force``, and loaded at the next start."""
+        self._check_own(name, running, "in force")
+        self._check_own(name, boot, "loaded at the next start")
+
+    def _check_own(self, name: str, text: str, place: str) -> None:
+        sections = guarding.read(self.means.site.devices[name], text).sections
+        if wrong := [s.name for s in self.candidates[name].sections if sections.get(s.name) != s.rules]:
+            raise NotInForce(
+                f"not {place} as it was confirmed: section {', '.join(wrong)} of the guard",
+                where=name,
+                next="see whether the device has started anew, or what changed it since (remediate record list); then "
+                "run the playbook again",
+            )
 
     def check_at_boot(self, name: str, boot: str, running: str) -> None:
         """What is in force now is what the next start loads, and is still what was pushed."""

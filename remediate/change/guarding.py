@@ -185,11 +185,6 @@ def check_applied(device: Device, candidate: Candidate, running: str, before: st
         )
 
 
-def check_sections(device: Device, candidate: Candidate, running: str, before: str) -> None:
-    """As ``check_applied``, and of our sections alone."""
-    _check_sections(device, read(device, running), predicted(device, before, candidate), _SIMULATED)
-
-
 def check_at_boot(device: Device, boot: str, running: str) -> None:
     """Raises DriftError unless the next start loads just the sections that are in force."""
     _check_sections(device, read(device, boot), read(device, running), "what is in force", "at the next start")

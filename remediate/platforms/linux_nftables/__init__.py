@@ -62,7 +62,7 @@ class Spec:
 
     def context(
         self,
-        device: Device,  # noqa: ARG002
+        device: Device,  # noqa: ARG002 -- these three are what other platforms need
         state: FilterState,  # noqa: ARG002
         printed: Mapping[str, Items | None],  # noqa: ARG002
     ) -> dict[str, Any]:
